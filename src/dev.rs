@@ -22,6 +22,9 @@ use crate::server::{RunningServer, ServingSecrets};
 use crate::simulator::{SimulatorOptions, WhatsAppSimulator};
 use sandbox::DevSandbox;
 
+/// Share of the traffic that is something else than a plain message.
+const OCCASION_PERCENT: u8 = 25;
+
 /// Runs until stopped.
 ///
 /// # Errors
@@ -100,6 +103,7 @@ async fn start_simulator(
         seed: rand::random(),
         // Silent until the first number is known.
         traffic_per_minute: traffic_per_minute.min(1),
+        occasion_percent: OCCASION_PERCENT,
         ..SimulatorOptions::new(webhook_url, app_secret)
     };
     WhatsAppSimulator::start(listener, options, tasks, quiet.clone())

@@ -6,6 +6,7 @@
 
 mod attempt_result;
 mod guarded_fetcher;
+mod stored_raw;
 mod version_cache;
 
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::ids::{OrganisationId, PluginVersionId, RunId};
 use kabar_core::ports::{
-    AttemptResult, DeliveryRequest, EventSink, InspectedComponent, NotASample, NotInspected, PluginToolchain,
+    AttemptResult, DeliveryRequest, EventForm, EventSink, InspectedComponent, NotASample, NotInspected,
+    PluginToolchain,
 };
 use kabar_core::store::Store;
 use kabar_openapi::MessageDrafts;
@@ -33,7 +35,16 @@ use kabar_plugins::{
 
 use crate::cli::COMPILER_ARGUMENTS;
 pub(crate) use guarded_fetcher::GuardedFetcher;
+use stored_raw::StoredRaw;
 use version_cache::VersionCache;
+
+/// Parts of the server that hooks use.
+pub(crate) struct HookPorts {
+    /// Calls to other hosts.
+    pub(crate) fetch: Arc<dyn HttpFetcher>,
+    /// The API's form of events.
+    pub(crate) form: Arc<dyn EventForm>,
+}
 
 /// The plugin host with its store, its cache and the limits of each tier.
 pub(crate) struct PluginRuntime {
@@ -53,7 +64,7 @@ impl PluginRuntime {
         store: Store,
         directory: TenantDirectory,
         clock: Arc<Clock>,
-        fetch: Arc<dyn HttpFetcher>,
+        ports: HookPorts,
     ) -> anyhow::Result<Self> {
         let wanted = &settings.hooks;
         let options = HostOptions {
@@ -67,7 +78,9 @@ impl PluginRuntime {
             let HookLimits { cpu, wall, memory_bytes, log_bytes } = wanted.limits_of(tier);
             (tier, RunLimits { cpu, wall, memory_bytes, log_bytes, ..RunLimits::default() })
         });
-        let host = PluginHost::new(options, fetch, Arc::new(MessageDrafts))?;
+        let host =
+            PluginHost::new(options, ports.fetch, Arc::new(MessageDrafts))?.with_event_form(ports.form);
+        let host = host.with_raw_messages(Arc::new(StoredRaw(store.clone())));
         Ok(Self { host, store, directory, clock, limits, cache: VersionCache::open(settings) })
     }
 

@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::plugin_runtime::{EventSinks, GuardedFetcher, PluginRuntime};
+use crate::plugin_runtime::{EventSinks, GuardedFetcher, HookPorts, PluginRuntime};
 
 /// Secrets of a server; in production all of them come from the settings.
 #[derive(Debug, Clone)]
@@ -111,9 +111,9 @@ impl RunningServer {
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let outbound = outbound_client(settings, &tasks, &stopping)?;
         let render = Arc::new(ResponseRenderer::new(cursor_key.clone()));
-        let fetch = Arc::new(GuardedFetcher(outbound.clone()));
+        let ports = HookPorts { fetch: Arc::new(GuardedFetcher(outbound.clone())), form: render.clone() };
         let hooks =
-            Arc::new(PluginRuntime::start(settings, store.clone(), directory.clone(), clock.clone(), fetch)?);
+            Arc::new(PluginRuntime::start(settings, store.clone(), directory.clone(), clock.clone(), ports)?);
         let webhooks = Arc::new(WebhookSink::new(outbound.clone(), clock.clone(), render.clone()));
         let parts = AccountRegistryParts {
             store: store.clone(),

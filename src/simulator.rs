@@ -8,13 +8,15 @@
 //!   with 131026): in the response or by a `failed` status, as Meta does;
 //! - an access token that begins with `expired` is refused with 190.
 //!
+//! A share of the traffic are occasions: edits, reactions, calls, echoes, notices, news ([`SimulatorOptions`]).
+//!
 //! A [`SimulatorScript`] changes the behaviour at given times. Rules make sends fail by recipient, by count,
 //! at random or beyond a rate ([`FailureRule`]).
 //!
 //! Invariants: the messages to and from one customer arrive in order unless network faults were set; every
 //! queue, list and retry is bounded; the same seed gives the same customers and the same messages (ids
 //! differ, so that a second start is not taken for a redelivery). All customers have numbers that are
-//! reserved for fiction. It never logs a number, a body or a secret.
+//! reserved for fiction, or belong to no area. It never logs a number, a body or a secret.
 
 mod args;
 mod call;
@@ -23,19 +25,27 @@ mod generated_message;
 mod meta_errors;
 mod meta_json;
 mod network;
+mod number_profile;
+mod occasion;
 mod options;
+mod recent_messages;
 mod script;
 mod script_player;
+mod script_writer;
 mod seeded_random;
 mod send_log;
+mod send_statuses;
 mod server;
 mod simulated_customers;
+mod simulated_number;
 mod state;
 mod traffic;
 mod webhook_lane;
+mod whatsapp_ids;
 
 use std::sync::Arc;
 
+use kabar_core::domain::address::Address;
 use kabar_core::domain::phone::Phone;
 use poem::listener::TcpAcceptor;
 use tokio::net::TcpListener;
@@ -47,9 +57,10 @@ pub use args::{FaultArgs, SimulateArgs, run_simulator};
 pub use failure_rule::{FailureRule, RateScope, RuleTrigger, RuleVerdict};
 pub use meta_errors::RecipientFailure;
 pub use network::{CallGate, NetworkFaults, StatusDelays, WebhookRetry};
-pub use options::{SimulatedNumber, SimulatorOptions};
+pub use options::SimulatorOptions;
 pub use script::{ScriptError, SimulatorScript};
 pub use send_log::{RecordedSend, SimulatorCounts};
+pub use simulated_number::SimulatedNumber;
 use state::SimulatorState;
 
 /// A running simulator. It runs until the token given to [`WhatsAppSimulator::start`] is cancelled.
@@ -128,7 +139,7 @@ impl WhatsAppSimulator {
     /// Returns the number of sends to this recipient ever accepted (counted for the first 100 000 recipients).
     #[must_use]
     pub fn sends_to(&self, recipient: &Phone) -> u64 {
-        self.world.sends_to(recipient)
+        self.world.sends_to(&Address::Phone(recipient.clone()))
     }
 
     /// Returns WhatsApp's ids of the messages that were reported as read, oldest first; the last 10 000.

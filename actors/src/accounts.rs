@@ -6,6 +6,7 @@ mod effects;
 mod log_follower;
 mod ownership;
 mod polls;
+mod probe;
 mod purge;
 mod registry;
 mod replication;

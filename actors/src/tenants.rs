@@ -16,6 +16,7 @@ use imbl::{HashMap, OrdMap};
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId};
 use kabar_core::domain::organisation::{ApiKey, Organisation, User};
+use kabar_core::domain::phone::Phone;
 use kabar_core::ids::{AccountId, ApiKeyId, MonotonicIds, OrganisationId, UserId};
 use kabar_core::redis::RedisCache;
 use kabar_core::store::{DirectoryRows, Store};
@@ -190,6 +191,20 @@ impl TenantDirectory {
     #[must_use]
     pub fn account_of_number(&self, phone_number_id: &str) -> Option<Arc<AccountEntry>> {
         self.current_snapshot().accounts.get(phone_number_id).cloned()
+    }
+
+    /// Lists the accounts of a WhatsApp Business Account. A look at every account: such webhooks are rare.
+    #[must_use]
+    pub fn accounts_of_waba(&self, waba_id: &str) -> Vec<Arc<AccountEntry>> {
+        let all = self.all_accounts().into_iter();
+        all.filter(|entry| entry.current_account().profile.waba_id.as_deref() == Some(waba_id)).collect()
+    }
+
+    /// Lists the accounts of a number. A look at every account: webhooks that name no id of Meta's are rare.
+    #[must_use]
+    pub fn accounts_of_phone(&self, phone: &Phone) -> Vec<Arc<AccountEntry>> {
+        let all = self.all_accounts().into_iter();
+        all.filter(|entry| entry.current_account().phone == *phone).collect()
     }
 
     /// Finds an account by the number of its row.

@@ -3,6 +3,7 @@
 //! Each noun has a file of its own. The same noun has the same file name in every layer above.
 
 pub mod account;
+pub mod address;
 pub mod allowed_hosts;
 pub mod command;
 mod command_refusal;
@@ -15,13 +16,21 @@ pub mod due_time;
 pub mod effect;
 pub mod etag;
 pub mod event;
+pub mod identifier;
+pub mod identity;
+pub mod inbound;
+pub mod item_effects;
+pub mod json_members;
 pub mod key_values;
 pub mod loaded_rows;
 pub mod log;
 pub mod message;
+pub mod message_details;
 pub mod monotonic;
 pub mod organisation;
 pub mod page;
+pub mod parked;
+pub mod party;
 pub mod phone;
 pub mod plugin;
 pub mod row_needs;
@@ -31,3 +40,4 @@ pub mod status;
 pub mod subscriber;
 pub mod subscription;
 pub mod time;
+pub mod wamid;

@@ -53,6 +53,9 @@ macro_rules! typed_ids {
             /// The text before the underscore.
             pub const PREFIX: &'static str = $prefix;
 
+            /// The nil id, which nothing carries.
+            pub const NONE: Self = Self(0);
+
             /// An id of these 128 bits; see [`ulid()`].
             #[must_use]
             pub const fn from_bits(bits: u128) -> Self {

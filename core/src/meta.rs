@@ -3,15 +3,18 @@
 //! Invariant: Meta's words (`entry`, `changes`, `wa_id`) do not leave this module; it returns the domain's
 //! own types. It knows neither the store nor the cache, and keeps no state.
 
-mod error_report;
 pub mod errors;
+mod fields;
 pub mod graph;
 mod graph_answer;
 mod item_fields;
+mod items;
 pub mod named_numbers;
+mod parties;
 mod raw_members;
 pub mod send_deadline;
 pub mod signature;
+mod status_report;
 pub mod translate;
 
 mod content;

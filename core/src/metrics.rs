@@ -1,6 +1,7 @@
 //! Metrics of the server, in Prometheus' text format.
 //!
-//! Counters carry no tenant's identity: a label per account would grow without bound.
+//! Counters carry no tenant's identity: a label per account would grow without bound. The same holds for what
+//! others choose: a field of a webhook is a label only when it is among [`WEBHOOK_FIELDS`].
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +12,48 @@ use prometheus_client::registry::Registry;
 
 use crate::domain::account::AccountStatus;
 
+/// Fields of WhatsApp's webhooks that Meta documents, and members of its values that are told like fields.
+pub const WEBHOOK_FIELDS: [&str; 35] = [
+    "account_alerts",
+    "account_review_update",
+    "account_settings_update",
+    "account_update",
+    "automatic_events",
+    "business_capability_update",
+    "business_status_update",
+    "calls",
+    "errors",
+    "flows",
+    "group_lifecycle_update",
+    "group_participants_update",
+    "group_settings_update",
+    "group_status_update",
+    "history",
+    "message_echoes",
+    "message_template_components_update",
+    "message_template_quality_update",
+    "message_template_status_update",
+    "messages",
+    "messaging_handovers",
+    "partner_solutions",
+    "payment_configuration_update",
+    "phone_number_name_update",
+    "phone_number_quality_update",
+    "security",
+    "smb_app_state_sync",
+    "smb_message_echoes",
+    "standby",
+    "template_category_update",
+    "template_correct_category_detection",
+    "tracking_events",
+    "user_actions",
+    "user_id_update",
+    "user_preferences",
+];
+
+/// Label of every other field.
+const OTHER_FIELD: &str = "other";
+
 macro_rules! metrics {
     (counters { $($(#[$cdoc:meta])* $counter:ident = $cname:literal, $chelp:literal;)* }
      gauges { $($(#[$gdoc:meta])* $gauge:ident = $gname:literal, $ghelp:literal;)* }
@@ -19,6 +62,7 @@ macro_rules! metrics {
         pub struct Metrics {
             registry: Registry,
             accounts: Family<[(&'static str, &'static str); 1], Gauge>,
+            items_skipped: Family<[(&'static str, &'static str); 2], Counter>,
             $(#[doc = $chelp] pub $counter: Counter,)*
             $(#[doc = $ghelp] pub $gauge: Gauge,)*
             $(#[doc = $hhelp] pub $histogram: Histogram,)*
@@ -29,10 +73,13 @@ macro_rules! metrics {
                 let mut registry = Registry::with_prefix("kabar");
                 let accounts = Family::default();
                 registry.register("accounts", "Accounts of all tenants by status", accounts.clone());
+                let items_skipped = Family::default();
+                let help = "Items of WhatsApp's webhooks that were left out, by reason and field";
+                registry.register("whatsapp_items_skipped", help, items_skipped.clone());
                 $(let $counter = Counter::default(); registry.register($cname, $chelp, $counter.clone());)*
                 $(let $gauge = Gauge::default(); registry.register($gname, $ghelp, $gauge.clone());)*
                 $(let $histogram = Histogram::new($buckets); registry.register($hname, $hhelp, $histogram.clone());)*
-                Self { registry, accounts, $($counter,)* $($gauge,)* $($histogram,)* }
+                Self { registry, accounts, items_skipped, $($counter,)* $($gauge,)* $($histogram,)* }
             }
         }
     };
@@ -60,9 +107,7 @@ metrics! {
         slow_readers = "slow_readers", "Connections ended because the client did not read what it was sent";
         webhooks = "whatsapp_webhooks", "Webhook calls taken in";
         webhook_items = "whatsapp_items", "Items (messages and statuses) of webhooks taken in";
-        webhook_skipped = "whatsapp_items_skipped", "Items of webhooks that were skipped: unknown number, unreadable, unknown status";
         webhook_unsigned = "whatsapp_bad_signatures", "Webhook calls with a wrong or missing signature";
-        account_errors = "whatsapp_account_errors", "Errors that WhatsApp reported for an account";
         sends_accepted = "sends_accepted", "Messages that WhatsApp took";
         sends_refused = "sends_refused", "Messages that WhatsApp refused for good";
         sends_unknown = "sends_unknown", "Calls to WhatsApp whose answer was lost";
@@ -114,6 +159,13 @@ impl Metrics {
         }
     }
 
+    /// Counts items of this field of a webhook that were left out. `reason` is a word of `SkipReason`.
+    pub fn note_skipped_items(&self, reason: &'static str, field: &str, items: u64) {
+        let field = WEBHOOK_FIELDS.into_iter().find(|known| *known == field).unwrap_or(OTHER_FIELD);
+        let labels = [("reason", reason), ("field", field)];
+        self.items_skipped.get_or_create(&labels).inc_by(items);
+    }
+
     /// Records the number of SQL statements run so far.
     pub fn note_statements(&self, so_far: u64) {
         let counter = &self.database_statements;
@@ -139,6 +191,22 @@ impl std::fmt::Debug for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn skipped_items_have_known_labels_only() {
+        let metrics = Metrics::default();
+        metrics.note_skipped_items("not_connected", "account_update", 3);
+        metrics.note_skipped_items("unreadable", "a_field_of_tomorrow", 1);
+        metrics.note_skipped_items("unreadable", "made_up", 1);
+        let text = metrics.encode();
+        for (reason, field, count) in [("not_connected", "account_update", 3), ("unreadable", "other", 2)] {
+            let line = format!(
+                "kabar_whatsapp_items_skipped_total{{reason=\"{reason}\",field=\"{field}\"}} {count}"
+            );
+            assert!(text.contains(&line), "{text}");
+        }
+        assert!(!text.contains("made_up"), "{text}");
+    }
 
     #[test]
     fn counts_appear_in_the_text() {

@@ -13,19 +13,25 @@ mod contact;
 mod conversation;
 mod delivery;
 mod delivery_work;
+mod details_row;
 mod dialect;
 mod effect;
 mod engine;
 mod event;
 mod idempotency;
+mod identifier;
+mod identity_row;
 mod kv;
 mod loaded_rows;
+mod merge;
 mod message;
 mod node;
 mod organisation;
-mod parked_status;
+mod parked_item;
 mod plugin;
+mod profile_row;
 mod purge;
+mod raw_item;
 mod row;
 mod run;
 mod secrets;
@@ -36,6 +42,7 @@ mod tests;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 pub use self::delivery_work::{DeliveryCursor, DeliveryWork, Intake};
@@ -110,7 +117,7 @@ pub struct AccountActivation {
     pub complete: bool,
     /// `true` when messages wait to be sent.
     pub has_pending: bool,
-    /// `true` when parked statuses wait for their messages.
+    /// `true` when parked items wait for their messages.
     pub has_parked: bool,
 }
 
@@ -215,6 +222,7 @@ pub struct DirectoryRows {
 
 /// Result of connecting a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and almost always the large one")]
 pub enum InsertedAccount {
     /// The account, with its `number` filled in.
     Inserted(Account),
@@ -241,6 +249,7 @@ pub struct Store {
     engine: engine::Engine,
     writer: writer::StoreWriter,
     secrets: Arc<ServerSecrets>,
+    parked_dropped: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Store {
@@ -268,7 +277,7 @@ impl Store {
         let mut connection = engine.open_writer().await?;
         let secrets = Arc::new(ServerSecrets::load_secrets(&engine, &mut connection).await?);
         let writer = writer::StoreWriter::start_task(engine.clone(), connection);
-        Ok(Self { engine, writer, secrets })
+        Ok(Self { engine, writer, secrets, parked_dropped: Arc::default() })
     }
 
     /// Finishes the queued writes, and closes every connection. Later calls return

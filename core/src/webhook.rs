@@ -101,7 +101,7 @@ fn headers(
         (USER_AGENT, HeaderValue::from_static(concat!("kabar/", env!("CARGO_PKG_VERSION")))),
         (
             HeaderName::from_static("x-kirim-event"),
-            HeaderValue::from_static(delivery_request.event.kind.event_type().as_str()),
+            text(delivery_request.event.kind.type_name().into_owned())?,
         ),
         (HeaderName::from_static("x-kirim-event-id"), text(delivery_request.event.id.to_string())?),
         (HeaderName::from_static("x-kirim-delivery-id"), text(delivery_request.delivery_id.to_string())?),

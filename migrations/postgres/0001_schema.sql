@@ -105,6 +105,9 @@ CREATE TABLE accounts (
     phone               ctext  NOT NULL,
     name                ctext,
     status              ctext  NOT NULL,
+    status_reason       ctext,
+    waba_id             ctext,
+    profile             ctext  NOT NULL DEFAULT '{}', -- what Meta tells about the number, JSON
     access_token        ctext  NOT NULL,
     app_secret          ctext,
     messages_per_second BIGINT NOT NULL,
@@ -119,25 +122,37 @@ CREATE TABLE accounts (
     directory_revision  BIGINT NOT NULL DEFAULT 0
 );
 
+CREATE INDEX accounts_waba ON accounts (waba_id) WHERE waba_id IS NOT NULL;
 CREATE INDEX accounts_directory ON accounts (directory_revision);
 -- Not for the account clock, which every commit moves.
-CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE OF name, status, access_token, app_secret, messages_per_second
-    ON accounts FOR EACH ROW EXECUTE FUNCTION number_directory_change();
+CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE OF name, status, status_reason, waba_id, profile, access_token, app_secret,
+    messages_per_second ON accounts FOR EACH ROW EXECUTE FUNCTION number_directory_change();
 
 -- Account: contacts, conversations, messages and the event log
 
 CREATE TABLE contacts (
-    account     BIGINT NOT NULL,
-    id          ctext  NOT NULL,
-    phone       ctext  NOT NULL,
-    name        ctext,
-    email       ctext,
-    metadata    ctext  NOT NULL,
-    search_text ctext  NOT NULL, -- name, phone and email in lower case
-    created_at  BIGINT NOT NULL,
-    updated_at  BIGINT NOT NULL,
-    PRIMARY KEY (account, id),
-    UNIQUE (account, phone)
+    account                BIGINT  NOT NULL,
+    id                     ctext   NOT NULL,
+    kind                   ctext   NOT NULL,
+    identity               ctext   NOT NULL, -- numbers, user ids, group id and username, JSON
+    name                   ctext,
+    name_origin            ctext   NOT NULL,
+    email                  ctext,
+    metadata               ctext   NOT NULL,
+    marketing_opted_out_at BIGINT,
+    merged_into            ctext, -- such a contact is in no list
+    search_text            ctext   NOT NULL, -- name, identifiers, username and email in lower case
+    created_at             BIGINT  NOT NULL,
+    updated_at             BIGINT  NOT NULL,
+    PRIMARY KEY (account, id)
+);
+
+-- Every identifier of an account belongs to one contact.
+CREATE TABLE contact_identifiers (
+    account    BIGINT  NOT NULL,
+    identifier ctext   NOT NULL, -- kind and value: n:+62…, u:ID.…, p:ID.ENT.…, g:…
+    contact_id ctext   NOT NULL,
+    PRIMARY KEY (account, identifier)
 );
 
 CREATE TABLE conversations (
@@ -150,6 +165,8 @@ CREATE TABLE conversations (
     recency         BIGINT NOT NULL, -- last_message_at, or -1: the sort key of the list
     last_message_at BIGINT,
     last_inbound_at BIGINT,
+    number_named_at BIGINT, -- WhatsApp's time of the newest message that named the current number
+    merged_into     ctext, -- such a conversation has no messages, and is in no list
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
     PRIMARY KEY (account, id),
@@ -172,9 +189,11 @@ CREATE TABLE messages (
     sender          ctext  NOT NULL,
     recipient       ctext  NOT NULL,
     wamid           ctext,
+    wamid_key       ctext, -- equal for all forms of one id
     content         ctext  NOT NULL,
     payload         ctext  NOT NULL,
-    context         ctext,
+    context         ctext, -- JSON
+    details         ctext   NOT NULL, -- what most messages lack, JSON
     error_code      ctext,
     error_message   ctext,
     provider_code   BIGINT,
@@ -186,28 +205,43 @@ CREATE TABLE messages (
     PRIMARY KEY (account, id)
 );
 
-CREATE UNIQUE INDEX messages_wamid ON messages (account, wamid) WHERE wamid IS NOT NULL;
+CREATE UNIQUE INDEX messages_wamid ON messages (account, wamid_key) WHERE wamid_key IS NOT NULL;
 CREATE INDEX messages_direction ON messages (account, direction, id);
 CREATE INDEX messages_status ON messages (account, status, id);
 CREATE INDEX messages_conversation ON messages (account, conversation_id, id);
-CREATE INDEX messages_pending ON messages (account, next_attempt_at) WHERE status = 'pending';
-CREATE INDEX messages_queue ON messages (account, conversation_id, id) WHERE status = 'pending';
+-- A pending message without the time of an attempt is held by WhatsApp: it does not wait to be sent.
+CREATE INDEX messages_pending ON messages (account, next_attempt_at)
+    WHERE status = 'pending' AND next_attempt_at IS NOT NULL;
+CREATE INDEX messages_queue ON messages (account, conversation_id, id, next_attempt_at)
+    WHERE status = 'pending' AND next_attempt_at IS NOT NULL;
 CREATE INDEX messages_unread ON messages (account, conversation_id, id) WHERE status = 'received';
 
-CREATE TABLE parked_statuses (
-    account       BIGINT NOT NULL,
-    wamid         ctext  NOT NULL,
-    status        ctext  NOT NULL,
-    echo          ctext,
-    reported_at   BIGINT NOT NULL,
-    error_code    ctext,
-    error_message ctext,
-    provider_code BIGINT,
-    parked_at     BIGINT NOT NULL,
-    PRIMARY KEY (account, wamid, status)
+-- Items as they came from WhatsApp, by the key of the message that they are about.
+CREATE TABLE raw_items (
+    account     BIGINT  NOT NULL,
+    wamid_key   ctext   NOT NULL,
+    digest      ctext   NOT NULL, -- hex: the same item is kept once
+    role        ctext   NOT NULL,
+    body        ctext   NOT NULL, -- JSON
+    received_at BIGINT  NOT NULL,
+    place       BIGINT  NOT NULL, -- in its commit
+    PRIMARY KEY (account, wamid_key, digest)
 );
 
-CREATE INDEX parked_statuses_age ON parked_statuses (parked_at);
+CREATE INDEX raw_items_age ON raw_items (received_at);
+
+-- Items that came before the message that they are about.
+CREATE TABLE parked_items (
+    account   BIGINT  NOT NULL,
+    wamid_key ctext   NOT NULL,
+    slot      ctext   NOT NULL, -- one item of a message each
+    item      ctext   NOT NULL, -- JSON
+    parked_at BIGINT  NOT NULL,
+    PRIMARY KEY (account, wamid_key, slot)
+);
+
+CREATE INDEX parked_items_age ON parked_items (parked_at);
+CREATE INDEX parked_items_account ON parked_items (account, parked_at);
 
 CREATE TABLE events (
     account         BIGINT NOT NULL,
@@ -225,6 +259,7 @@ CREATE TABLE events (
 );
 
 CREATE INDEX events_age ON events (created_at, sequence);
+CREATE INDEX events_message ON events (account, message_id) WHERE message_id IS NOT NULL;
 
 -- Idempotency
 

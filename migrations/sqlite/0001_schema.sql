@@ -70,6 +70,9 @@ CREATE TABLE accounts (
     phone               TEXT    NOT NULL,
     name                TEXT,
     status              TEXT    NOT NULL,
+    status_reason       TEXT,
+    waba_id             TEXT,
+    profile             TEXT    NOT NULL DEFAULT '{}', -- what Meta tells about the number, JSON
     access_token        TEXT    NOT NULL,
     app_secret          TEXT,
     messages_per_second INTEGER NOT NULL,
@@ -83,21 +86,34 @@ CREATE TABLE accounts (
     owner               TEXT -- the node that serves the account
 ) STRICT;
 
+CREATE INDEX accounts_waba ON accounts (waba_id) WHERE waba_id IS NOT NULL;
+
 -- Account: contacts, conversations, messages and the event log
 
 CREATE TABLE contacts (
-    account     INTEGER NOT NULL,
-    id          TEXT    NOT NULL,
-    phone       TEXT    NOT NULL,
-    name        TEXT,
-    email       TEXT,
-    metadata    TEXT    NOT NULL,
-    search_text TEXT    NOT NULL, -- name, phone and email in lower case
-    created_at  INTEGER NOT NULL,
-    updated_at  INTEGER NOT NULL,
-    PRIMARY KEY (account, id),
-    UNIQUE (account, phone)
+    account                INTEGER NOT NULL,
+    id                     TEXT    NOT NULL,
+    kind                   TEXT    NOT NULL,
+    identity               TEXT    NOT NULL, -- numbers, user ids, group id and username, JSON
+    name                   TEXT,
+    name_origin            TEXT    NOT NULL,
+    email                  TEXT,
+    metadata               TEXT    NOT NULL,
+    marketing_opted_out_at INTEGER,
+    merged_into            TEXT, -- such a contact is in no list
+    search_text            TEXT    NOT NULL, -- name, identifiers, username and email in lower case
+    created_at             INTEGER NOT NULL,
+    updated_at             INTEGER NOT NULL,
+    PRIMARY KEY (account, id)
 ) STRICT;
+
+-- Every identifier of an account belongs to one contact.
+CREATE TABLE contact_identifiers (
+    account    INTEGER NOT NULL,
+    identifier TEXT    NOT NULL, -- kind and value: n:+62…, u:ID.…, p:ID.ENT.…, g:…
+    contact_id TEXT    NOT NULL,
+    PRIMARY KEY (account, identifier)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE conversations (
     account         INTEGER NOT NULL,
@@ -109,6 +125,8 @@ CREATE TABLE conversations (
     recency         INTEGER NOT NULL, -- last_message_at, or -1: the sort key of the list
     last_message_at INTEGER,
     last_inbound_at INTEGER,
+    number_named_at INTEGER, -- WhatsApp's time of the newest message that named the current number
+    merged_into     TEXT, -- such a conversation has no messages, and is in no list
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
     PRIMARY KEY (account, id),
@@ -131,9 +149,11 @@ CREATE TABLE messages (
     sender          TEXT    NOT NULL,
     recipient       TEXT    NOT NULL,
     wamid           TEXT,
+    wamid_key       TEXT, -- equal for all forms of one id
     content         TEXT    NOT NULL,
     payload         TEXT    NOT NULL,
-    context         TEXT,
+    context         TEXT, -- JSON
+    details         TEXT    NOT NULL, -- what most messages lack, JSON
     error_code      TEXT,
     error_message   TEXT,
     provider_code   INTEGER,
@@ -145,28 +165,43 @@ CREATE TABLE messages (
     PRIMARY KEY (account, id)
 ) STRICT;
 
-CREATE UNIQUE INDEX messages_wamid ON messages (account, wamid) WHERE wamid IS NOT NULL;
+CREATE UNIQUE INDEX messages_wamid ON messages (account, wamid_key) WHERE wamid_key IS NOT NULL;
 CREATE INDEX messages_direction ON messages (account, direction, id);
 CREATE INDEX messages_status ON messages (account, status, id);
 CREATE INDEX messages_conversation ON messages (account, conversation_id, id);
-CREATE INDEX messages_pending ON messages (account, next_attempt_at) WHERE status = 'pending';
-CREATE INDEX messages_queue ON messages (account, conversation_id, id) WHERE status = 'pending';
+-- A pending message without the time of an attempt is held by WhatsApp: it does not wait to be sent.
+CREATE INDEX messages_pending ON messages (account, next_attempt_at)
+    WHERE status = 'pending' AND next_attempt_at IS NOT NULL;
+CREATE INDEX messages_queue ON messages (account, conversation_id, id, next_attempt_at)
+    WHERE status = 'pending' AND next_attempt_at IS NOT NULL;
 CREATE INDEX messages_unread ON messages (account, conversation_id, id) WHERE status = 'received';
 
-CREATE TABLE parked_statuses (
-    account       INTEGER NOT NULL,
-    wamid         TEXT    NOT NULL,
-    status        TEXT    NOT NULL,
-    echo          TEXT,
-    reported_at   INTEGER NOT NULL,
-    error_code    TEXT,
-    error_message TEXT,
-    provider_code INTEGER,
-    parked_at     INTEGER NOT NULL,
-    PRIMARY KEY (account, wamid, status)
+-- Items as they came from WhatsApp, by the key of the message that they are about.
+CREATE TABLE raw_items (
+    account     INTEGER NOT NULL,
+    wamid_key   TEXT    NOT NULL,
+    digest      TEXT    NOT NULL, -- hex: the same item is kept once
+    role        TEXT    NOT NULL,
+    body        TEXT    NOT NULL, -- JSON
+    received_at INTEGER NOT NULL,
+    place       INTEGER NOT NULL, -- in its commit
+    PRIMARY KEY (account, wamid_key, digest)
 ) STRICT;
 
-CREATE INDEX parked_statuses_age ON parked_statuses (parked_at);
+CREATE INDEX raw_items_age ON raw_items (received_at);
+
+-- Items that came before the message that they are about.
+CREATE TABLE parked_items (
+    account   INTEGER NOT NULL,
+    wamid_key TEXT    NOT NULL,
+    slot      TEXT    NOT NULL, -- one item of a message each
+    item      TEXT    NOT NULL, -- JSON
+    parked_at INTEGER NOT NULL,
+    PRIMARY KEY (account, wamid_key, slot)
+) STRICT;
+
+CREATE INDEX parked_items_age ON parked_items (parked_at);
+CREATE INDEX parked_items_account ON parked_items (account, parked_at);
 
 CREATE TABLE events (
     account         INTEGER NOT NULL,
@@ -184,6 +219,7 @@ CREATE TABLE events (
 ) STRICT;
 
 CREATE INDEX events_age ON events (created_at, sequence);
+CREATE INDEX events_message ON events (account, message_id) WHERE message_id IS NOT NULL;
 
 -- Idempotency
 
@@ -404,7 +440,7 @@ CREATE INDEX plugin_effects_age ON plugin_effects (created_at);
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('contacts', 'sqlite_autoindex_contacts_1', '1000000 10000 1'),
-    ('contacts', 'sqlite_autoindex_contacts_2', '1000000 10000 1'),
+    ('contact_identifiers', 'contact_identifiers', '2000000 20000 1'),
     ('conversations', 'sqlite_autoindex_conversations_1', '1000000 10000 1'),
     ('conversations', 'sqlite_autoindex_conversations_2', '1000000 10000 1'),
     ('conversations', 'conversations_recency', '1000000 10000 2 1'),
@@ -417,12 +453,16 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('messages', 'messages_status', '10000000 100000 20000 1'),
     ('messages', 'messages_conversation', '10000000 100000 10 1'),
     ('messages', 'messages_pending', '10000000 100000 1'),
-    ('messages', 'messages_queue', '10000000 100000 3 1'),
+    ('messages', 'messages_queue', '10000000 100000 3 1 1'),
     ('messages', 'messages_unread', '1000000 10000 3 1'),
     ('users', 'sqlite_autoindex_users_1', '1000 1'),
-    ('parked_statuses', 'sqlite_autoindex_parked_statuses_1', '100000 1000 2 1'),
-    ('parked_statuses', 'parked_statuses_age', '100000 2'),
+    ('raw_items', 'sqlite_autoindex_raw_items_1', '30000000 300000 3 1'),
+    ('raw_items', 'raw_items_age', '30000000 3'),
+    ('parked_items', 'sqlite_autoindex_parked_items_1', '100000 1000 2 1'),
+    ('parked_items', 'parked_items_age', '100000 2'),
+    ('parked_items', 'parked_items_account', '100000 1000 2'),
     ('events', 'sqlite_autoindex_events_1', '10000000 100000 1'),
     ('events', 'events_age', '10000000 2 1'),
+    ('events', 'events_message', '8000000 80000 5'),
     ('idempotency_records', 'sqlite_autoindex_idempotency_records_1', '1000000 10000 1'),
     ('idempotency_records', 'idempotency_records_age', '1000000 2');

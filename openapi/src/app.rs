@@ -39,7 +39,7 @@ pub struct AppState {
     pub clock: Arc<Clock>,
     /// Key that signs cursors.
     pub cursor_key: CursorKey,
-    /// Database; used here for its health check and its statement count only.
+    /// Database; used here for its health check, its statement count and raw items of WhatsApp's only.
     pub store: Store,
     /// Redis; used here for its state only.
     pub memory: RedisCache,

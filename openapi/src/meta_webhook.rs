@@ -6,6 +6,7 @@
 
 mod forward;
 pub(crate) mod handshake;
+mod shares;
 pub(crate) mod signed_body;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,17 +15,18 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use kabar_actors::{AccountEntry, AccountError, AccountPlace};
 use kabar_core::cause::cause;
-use kabar_core::domain::account::{AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::account::Secret;
 use kabar_core::domain::command::AccountCommand;
 use kabar_core::ids::NodeId;
-use kabar_core::meta::named_numbers::read_named_numbers;
+use kabar_core::meta::named_numbers::read_named_targets;
 use kabar_core::meta::signature;
-use kabar_core::meta::translate::{AccountGroup, InboundWebhook, translate_webhook};
+use kabar_core::meta::translate::{AccountGroup, ItemTarget, SkipReason, SkippedItem, translate_webhook};
 use kabar_core::store::NodePeer;
 use poem_openapi::OpenApi;
 
 use self::forward::hand_on;
 use self::handshake::HandshakeChallenge;
+use self::shares::{AccountShare, ClaimedGroup, ItemTaker, divide_groups, is_vouched_for};
 use self::signed_body::SignedBody;
 use crate::app::AppState;
 use crate::http::access::is_shown;
@@ -43,12 +45,6 @@ code_list! {
 /// Operations that WhatsApp calls.
 #[derive(Debug, Clone)]
 pub(crate) struct WhatsAppApi(pub(crate) Arc<AppState>);
-
-/// Items of a webhook for one account.
-struct AccountShare {
-    slot: Arc<AccountEntry>,
-    group: AccountGroup,
-}
 
 /// Outcome of a share.
 enum ShareOutcome {
@@ -91,9 +87,9 @@ impl WhatsAppApi {
 
     /// Receive events from WhatsApp
     ///
-    /// Messages and statuses, signed over the raw body (`X-Hub-Signature-256`). 200 means that all of it is
-    /// durable; after 503 Meta sends it again. Repeating a webhook does no harm. Items for a number that is
-    /// not connected are counted and skipped.
+    /// Everything that WhatsApp tells, signed over the raw body (`X-Hub-Signature-256`). 200 means that all of it
+    /// is durable; after 503 Meta sends it again. Repeating a webhook does no harm. Items for a number or a
+    /// WhatsApp Business Account that is not connected are counted and skipped.
     #[oai(path = "/webhooks/whatsapp", method = "post", operation_id = "receiveWhatsAppWebhook")]
     async fn receive_webhook(
         &self,
@@ -106,7 +102,10 @@ impl WhatsAppApi {
             ApiError::new(ErrorCode::InvalidRequest, "the body must be a JSON object")
         })?;
         self.0.metrics.webhooks.inc();
-        self.report_skipped(&webhook);
+        // A node that forwards a webhook has counted what it skipped.
+        if body.meant.is_none() {
+            self.report_skipped(&webhook.skipped);
+        }
         let mut taken = self.take_in(&body, webhook.groups, &signer).await;
         for _ in 1..NODES_MAX {
             let moved = taken.as_ref().is_err_and(ApiError::account_moved);
@@ -128,14 +127,17 @@ const NODES_MAX: usize = 3;
 /// Secrets of accounts that are tried for one webhook: each costs an HMAC over the whole body, for any client.
 const SECRETS_MAX: usize = 16;
 
+/// Targets other than ids of numbers that are searched for in one webhook that the server's secret has not signed.
+const SEARCHES_MAX: usize = 16;
+
 impl WhatsAppApi {
-    /// Finds the secret that signed a body: the server's, or that of an account which the body names. Only the
-    /// numbers are read of a body that the server's secret has not signed.
+    /// Finds the secret that signed a body: the server's, or that of an account which the body names. Only these
+    /// names are read of a body that the server's secret has not signed.
     fn find_signer(&self, body: &SignedBody) -> Result<Secret, ApiError> {
         let signature = body.signature.as_deref();
         let server = signature::verify_body(signature, &body.bytes, &self.0.whatsapp.app_secret);
         let signer = server.cloned().or_else(|| {
-            let own = self.account_secrets(&read_named_numbers(&body.bytes));
+            let own = self.account_secrets(read_named_targets(&body.bytes));
             signature::verify_body(signature, &body.bytes, &own).cloned()
         });
         signer.ok_or_else(|| {
@@ -146,11 +148,16 @@ impl WhatsAppApi {
         })
     }
 
-    /// Returns the secrets of these numbers' accounts, each once, [`SECRETS_MAX`] at most.
-    fn account_secrets(&self, numbers: &BTreeSet<PhoneNumberId>) -> Vec<Secret> {
+    /// Returns the secrets of these targets' accounts in their order, each once, [`SECRETS_MAX`] at most.
+    fn account_secrets(&self, targets: BTreeSet<ItemTarget>) -> Vec<Secret> {
         let mut secrets = Vec::new();
-        let accounts =
-            numbers.iter().filter_map(|number| self.0.directory.account_of_number(number.as_str()));
+        let mut searches = 0;
+        // A number is looked up by its id. Other targets cost a look at every account, for any client.
+        let targets = targets.into_iter().filter(|target| {
+            searches += usize::from(!matches!(target, ItemTarget::Number(_)));
+            matches!(target, ItemTarget::Number(_)) || searches <= SEARCHES_MAX
+        });
+        let accounts = targets.flat_map(|target| self.accounts_of(&target));
         for secret in accounts.filter_map(|slot| slot.current_account().app_secret.clone()) {
             if secrets.len() < SECRETS_MAX && !secrets.contains(&secret) {
                 secrets.push(secret);
@@ -159,27 +166,86 @@ impl WhatsAppApi {
         secrets
     }
 
-    /// Counts and logs items that no account takes.
-    fn report_skipped(&self, webhook: &InboundWebhook) {
-        for skipped in &webhook.skipped {
-            self.0.metrics.webhook_skipped.inc();
-            tracing::warn!(reason = %skipped.reason, phone_number_id = ?skipped.phone_number_id, "item skipped");
-        }
-        for error in &webhook.account_errors {
-            self.0.metrics.account_errors.inc();
-            let (code, provider_code) = (&error.error.code, error.error.provider_code);
-            tracing::warn!(phone_number_id = %error.phone_number_id, %code, provider_code, "WhatsApp reports an error");
+    /// Counts and logs items that cannot be taken in.
+    fn report_skipped(&self, skipped: &[SkippedItem]) {
+        for SkippedItem { target, field, reason } in skipped {
+            self.0.metrics.note_skipped_items(reason.as_str(), field, 1);
+            tracing::warn!(%reason, %field, place = shares::describe_target(target.as_ref()), "item skipped");
         }
     }
 
-    /// Finds the account of this number. `None` when the operator disconnected it, or when this secret does
-    /// not authenticate its items.
-    fn find_taker(&self, number: &str, signer: &Secret) -> Option<Arc<AccountEntry>> {
-        let slot = self.0.directory.account_of_number(number)?;
-        let account = slot.current_account();
-        let vouched = self.0.whatsapp.app_secret.as_ref() == Some(signer)
-            || account.app_secret.as_ref() == Some(signer);
-        (vouched && account.status != AccountStatus::Disconnected).then_some(slot)
+    /// Counts and logs the items of a group that no account takes.
+    fn report_unclaimed(&self, group: &AccountGroup) {
+        let reason = SkipReason::NotConnected;
+        for field in group.items.iter().filter_map(shares::field_of) {
+            self.0.metrics.note_skipped_items(reason.as_str(), field, 1);
+        }
+        let (place, items) = (shares::describe_target(Some(&group.target)), group.items.len());
+        tracing::warn!(place, items, "items for no connected account");
+    }
+
+    fn accounts_of(&self, target: &ItemTarget) -> Vec<Arc<AccountEntry>> {
+        match target {
+            ItemTarget::Number(id) => self.0.directory.account_of_number(id.as_str()).into_iter().collect(),
+            ItemTarget::Phone(phone) => self.0.directory.accounts_of_phone(phone),
+            ItemTarget::Waba(id) => self.0.directory.accounts_of_waba(id),
+        }
+    }
+
+    /// Finds the accounts that take the items of a target: those that the operator has not disconnected, and
+    /// for which this secret vouches.
+    fn find_takers(&self, target: &ItemTarget, signer: &Secret) -> Vec<ItemTaker> {
+        let server = self.0.whatsapp.app_secret.as_ref();
+        let takers = self.accounts_of(target).into_iter();
+        let takers = takers.map(|slot| ItemTaker { account: slot.current_account(), slot });
+        takers.filter(|taker| is_vouched_for(&taker.account, signer, server)).collect()
+    }
+
+    /// Finds the accounts that take each group. `is_complete` tells when the directory knows enough; a number
+    /// may just have been connected at another node, and a skipped item never comes again.
+    async fn claim_groups(
+        &self,
+        groups: Vec<AccountGroup>,
+        signer: &Secret,
+        is_complete: impl Fn(&[ClaimedGroup]) -> bool,
+    ) -> Result<Vec<ClaimedGroup>, ApiError> {
+        let find = |group: &AccountGroup| self.find_takers(&group.target, signer);
+        let claim = |group: AccountGroup| ClaimedGroup { takers: find(&group), group };
+        let mut claimed: Vec<_> = groups.into_iter().map(claim).collect();
+        if !is_complete(&claimed) {
+            self.0.accounts.catch_up().await?;
+            for one in &mut claimed {
+                one.takers = find(&one.group);
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Divides a webhook among the accounts that take it. Of a forwarded one only the meant accounts' shares
+    /// are taken, and all of them: the node that forwarded it relies on that.
+    async fn divide(
+        &self,
+        meant: Option<&str>,
+        groups: Vec<AccountGroup>,
+        signer: &Secret,
+    ) -> Result<Vec<AccountShare>, ApiError> {
+        let Some(meant) = meant else {
+            let all_taken = |claimed: &[ClaimedGroup]| claimed.iter().all(|one| !one.takers.is_empty());
+            let claimed = self.claim_groups(groups, signer, all_taken).await?;
+            for unclaimed in claimed.iter().filter(|one| one.takers.is_empty()) {
+                self.report_unclaimed(&unclaimed.group);
+            }
+            return Ok(divide_groups(claimed));
+        };
+        let meant: Vec<&str> = meant.split(',').collect();
+        let all_here = |claimed: &[ClaimedGroup]| meant.iter().all(|name| shares::has_taker(claimed, name));
+        let claimed = self.claim_groups(groups, signer, all_here).await?;
+        if !all_here(&claimed) {
+            return Err(AccountError::Elsewhere.into());
+        }
+        let mut shares = divide_groups(claimed);
+        shares.retain(|share| meant.contains(&share.slot.current_account().phone_number_id.as_str()));
+        Ok(shares)
     }
 
     async fn take_in(
@@ -188,33 +254,13 @@ impl WhatsAppApi {
         groups: Vec<AccountGroup>,
         signer: &Secret,
     ) -> Result<(), ApiError> {
-        let meant: Option<Vec<&str>> = body.meant.as_deref().map(|names| names.split(',').collect());
-        let is_meant = |number: &str| meant.as_ref().is_none_or(|meant| meant.contains(&number));
-        let groups = groups.into_iter().filter(|group| is_meant(group.phone_number_id.as_str()));
-        let find = |group: &AccountGroup| self.find_taker(group.phone_number_id.as_str(), signer);
-        let mut groups: Vec<_> = groups.map(|group| (find(&group), group)).collect();
-        if groups.iter().any(|(slot, _)| slot.is_none()) {
-            // The number may just have been connected at another node; a skipped item never comes again.
-            self.0.accounts.catch_up().await?;
-            for (slot, group) in groups.iter_mut().filter(|(slot, _)| slot.is_none()) {
-                *slot = find(group);
-            }
-        }
-        let commands = groups.into_iter().filter_map(|(slot, group)| {
-            let Some(slot) = slot else {
-                let number = group.phone_number_id.as_str();
-                let items = u64::try_from(group.items.len()).unwrap_or(u64::MAX);
-                self.0.metrics.webhook_skipped.inc_by(items);
-                tracing::warn!(phone_number_id = %number, items, "items for a number not connected");
-                return None;
-            };
-            Some(self.ingest_share(AccountShare { slot, group }))
-        });
+        let shares = self.divide(body.meant.as_deref(), groups, signer).await?;
+        let commands = shares.into_iter().map(|share| self.ingest_share(share));
         let mut away: BTreeMap<NodeId, (NodePeer, Vec<AccountShare>)> = BTreeMap::new();
         for outcome in join_all(commands).await {
             match outcome? {
                 ShareOutcome::Taken => {}
-                ShareOutcome::Away(peer, share) if meant.is_none() => {
+                ShareOutcome::Away(peer, share) if body.meant.is_none() => {
                     away.entry(peer.id).or_insert_with(|| (peer, Vec::new())).1.push(share);
                 }
                 ShareOutcome::Away(..) => return Err(AccountError::Elsewhere.into()),
@@ -251,14 +297,14 @@ impl WhatsAppApi {
 
     /// Ingests the items of a share, or returns the node that owns its account.
     async fn ingest_share(&self, share: AccountShare) -> Result<ShareOutcome, ApiError> {
-        let AccountShare { slot, group } = share;
+        let AccountShare { slot, items } = share;
         if self.0.accounts.is_clustered()
             && let AccountPlace::There(peer) = self.0.accounts.find_owner(&slot).await?
         {
-            return Ok(ShareOutcome::Away(peer, AccountShare { slot, group }));
+            return Ok(ShareOutcome::Away(peer, AccountShare { slot, items }));
         }
-        self.0.metrics.webhook_items.inc_by(u64::try_from(group.items.len()).unwrap_or(u64::MAX));
-        let taken = self.0.accounts.execute_command(&slot, AccountCommand::Ingest(group.items), None).await;
+        self.0.metrics.webhook_items.inc_by(u64::try_from(items.len()).unwrap_or(u64::MAX));
+        let taken = self.0.accounts.execute_command(&slot, AccountCommand::Ingest(items), None).await;
         // Either error is a 503, so that WhatsApp tries again; a crash too.
         taken.map_err(|unavailable| match ApiError::from(unavailable) {
             told if told.retry_after_s().is_some() => told,

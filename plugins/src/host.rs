@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
-use kabar_core::domain::event::EventType;
+use kabar_core::domain::event::{EventKind, EventType};
 use kabar_core::domain::key_values::{KeyValues, KvReads};
+use kabar_core::domain::message::Message;
 use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::run::RunUsage;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::OrganisationId;
+use kabar_core::ports::EventForm;
 use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
 use wasmtime::component::Linker;
@@ -23,9 +25,10 @@ use crate::component::inspect;
 use crate::component::invalid_plugin::{CompileError, InvalidPlugin, NotTrusted};
 use crate::component::version::{CompiledComponent, ComponentLoadError, LoadedVersion};
 use crate::invocation::{Invocation, OutboundMode, RunLimits};
-use crate::ports::{DraftReader, HttpFetcher};
+use crate::ports::{DraftReader, HttpFetcher, RawMessages};
 use crate::report::{HookFault, HookOutcome, RunReport};
 use crate::runtime::guest_state::GuestState;
+use crate::runtime::run::RunPorts;
 use crate::runtime::{engine, run};
 use crate::sample;
 use crate::scheduler::cpu_meter::{BackgroundPool, CpuMeter};
@@ -111,6 +114,8 @@ pub struct PluginHost {
     options: HostOptions,
     fetch: Arc<dyn HttpFetcher>,
     drafts: Arc<dyn DraftReader>,
+    form: Option<Arc<dyn EventForm>>,
+    raw: Option<Arc<dyn RawMessages>>,
     linker: Linker<GuestState>,
     runs: Arc<FairQueue>,
     background: Arc<BackgroundPool>,
@@ -149,7 +154,31 @@ impl PluginHost {
             options,
             fetch,
             drafts,
+            form: None,
+            raw: None,
         })
+    }
+
+    /// Sets the API's form of events: hooks get the `data` of events whose types are younger than the package
+    /// that they were built with. Without it that is an empty object.
+    #[must_use]
+    pub fn with_event_form(mut self, form: Arc<dyn EventForm>) -> Self {
+        self.form = Some(form);
+        self
+    }
+
+    /// Sets the reader of messages as WhatsApp sent them. Without it hooks see none.
+    #[must_use]
+    pub fn with_raw_messages(mut self, raw: Arc<dyn RawMessages>) -> Self {
+        self.raw = Some(raw);
+        self
+    }
+
+    /// Returns the message of an event as WhatsApp sent it, for a version that shows it.
+    async fn read_raw(&self, version: &LoadedVersion, invocation: &Invocation) -> Option<String> {
+        let raw = self.raw.as_ref().filter(|_| version.hook().wants_raw())?;
+        let wamid = message_of(&invocation.event.kind)?.wamid.as_ref()?;
+        raw.read(&invocation.account, wamid).await
     }
 
     /// Checks a component, compiles it, and tries it on a sample event, with effects that are not carried out.
@@ -247,13 +276,16 @@ impl PluginHost {
         let seat = self.runs.acquire_permit(organisation_id, &plugin).await;
         let long = self.lock_long_running().contains(&plugin);
         let meter = CpuMeter::new(organisation_id, plugin.clone(), self.background.clone(), long);
-        let (version, fetch, drafts) = (version.clone(), self.fetch.clone(), self.drafts.clone());
+        let ports =
+            RunPorts { fetch: self.fetch.clone(), drafts: self.drafts.clone(), form: self.form.clone() };
+        let raw = self.read_raw(version, &invocation).await;
+        let version = version.clone();
         let metered = meter.clone();
         let run = async move {
             // Declared first, so that it is dropped last, also when the run is stopped: a permit is free only
             // once its instance is.
             let held = seat;
-            let report = run::execute_run(&version, invocation, fetch, drafts, metered).await;
+            let report = run::execute_run(&version, invocation, ports, raw, metered).await;
             drop(held);
             report
         };
@@ -284,6 +316,28 @@ impl PluginHost {
 impl std::fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PluginHost").finish_non_exhaustive()
+    }
+}
+
+/// Returns the message that an event is about.
+const fn message_of(kind: &EventKind) -> Option<&Message> {
+    match kind {
+        EventKind::MessageReceived(message)
+        | EventKind::MessageCreated(message)
+        | EventKind::MessageSent(message)
+        | EventKind::MessageRevoked(message)
+        | EventKind::MessageStatus { message, .. }
+        | EventKind::MessageEdited { message, .. } => Some(message),
+        EventKind::ConversationCreated(_)
+        | EventKind::ConversationAssigned(_)
+        | EventKind::ConversationClosed(_)
+        | EventKind::ConversationUpdated(_)
+        | EventKind::ConversationMerged(_)
+        | EventKind::ContactCreated(_)
+        | EventKind::ContactUpdated(_)
+        | EventKind::ContactIdentityUpdated { .. }
+        | EventKind::AccountUpdated(_)
+        | EventKind::WhatsAppField(_) => None,
     }
 }
 

@@ -56,11 +56,15 @@ pub use host::{ComponentUpload, HostOptions, HostStartError, PluginHost};
 pub use invocation::{Invocation, MEMORY_BYTES_MAX, OutboundMode, RunLimits};
 pub use ports::{
     DraftReader, DraftRefused, DraftedRequest, FetchAnswer, FetchError, FetchRequest, HttpFetcher, NoNetwork,
+    RawMessages,
 };
 pub use report::{HookFault, HookOutcome, HttpCall, RequestedEffect, RunReport};
 
-/// Version of `kabar:hooks` that this host has.
-pub const WIT_VERSION: &str = "1.0.0";
+/// Versions of `kabar:hooks` that this host has.
+pub const WIT_VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
 
-/// Interface that every hook exports.
+/// Interface that a hook exports.
 pub const HANDLER: &str = "kabar:hooks/handler@1.0.0";
+
+/// The same of the newer package.
+pub const HANDLER_V1_1: &str = "kabar:hooks/handler@1.1.0";

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use kabar_core::domain::account::Account;
 use kabar_core::domain::message::OutgoingMessage;
 use kabar_core::ids::OrganisationId;
 
@@ -92,6 +93,12 @@ pub trait DraftReader: Send + Sync {
     /// # Errors
     /// The error that the API would answer.
     fn read(&self, body: &str) -> Result<DraftedRequest, DraftRefused>;
+}
+
+/// Reads messages as WhatsApp sent them.
+pub trait RawMessages: Send + Sync {
+    /// Reads the item of the message of this id, JSON; `None` when it is not kept, or cannot be read now.
+    fn read<'a>(&'a self, account: &'a Account, wamid: &'a str) -> BoxFuture<'a, Option<String>>;
 }
 
 /// Fetcher without a network: it refuses every call.

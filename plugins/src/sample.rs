@@ -3,6 +3,7 @@
 //! A sample may omit members: they get the values of the default event.
 
 mod default_events;
+mod sample_details;
 mod sample_fields;
 
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use kabar_core::domain::account::{Account, PhoneNumberId};
 use kabar_core::domain::contact::{Contact, ContactRef};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
 use kabar_core::domain::event::{Event, EventKind, EventType};
+use kabar_core::domain::identity::ContactKind;
+use kabar_core::domain::inbound::FieldNotice;
 use kabar_core::domain::message::{Direction, Message, MessageError, MessageKind};
 use kabar_core::domain::organisation::User;
-use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::ids::{AccountId, ContactId, ConversationId, EventId, MessageId, UserId};
 use serde_json::Value;
@@ -47,7 +49,7 @@ pub struct NotAnEvent {
 pub fn read(json: &Value) -> Result<SampleEvent, NotAnEvent> {
     let fields = SampleFields::read_root(json)?;
     let wanted = "one of the event types, e.g. message.status";
-    let kind = fields.read_required("type", wanted, EventType::parse)?;
+    let kind = fields.read_required("type", wanted, parse_type)?;
     let made = event(kind);
     let account = fields.read_object("account")?;
     let read_account = Account {
@@ -65,6 +67,11 @@ pub fn read(json: &Value) -> Result<SampleEvent, NotAnEvent> {
         kind: read_change(&fields.read_object("data")?, &made.event.kind)?,
     };
     Ok(SampleEvent { account: Arc::new(read_account), event: Arc::new(read_event) })
+}
+
+/// Reads a type; every field of WhatsApp's is of one type.
+fn parse_type(text: &str) -> Option<EventType> {
+    EventType::parse(text).or_else(|| text.starts_with("whatsapp.").then_some(EventType::WhatsAppField))
 }
 
 fn read_change(data: &SampleFields<'_>, made: &EventKind) -> Result<EventKind, NotAnEvent> {
@@ -91,15 +98,35 @@ fn read_change(data: &SampleFields<'_>, made: &EventKind) -> Result<EventKind, N
         }
         EventKind::ContactCreated(base) => EventKind::ContactCreated(read_contact(data, base)?),
         EventKind::ContactUpdated(base) => EventKind::ContactUpdated(read_contact(data, base)?),
+        EventKind::MessageEdited { message: base, previous_content } => EventKind::MessageEdited {
+            message: read_message(data, base)?,
+            previous_content: data.text("previous_content")?.unwrap_or_else(|| previous_content.clone()),
+        },
+        EventKind::MessageRevoked(base) => EventKind::MessageRevoked(read_message(data, base)?),
+        EventKind::ContactIdentityUpdated { contact: base, added, merged } => {
+            EventKind::ContactIdentityUpdated {
+                contact: read_contact(data, base)?,
+                added: added.clone(),
+                merged: data
+                    .read_given("merged_contact_id", "ctc_…", |text| ContactId::parse(text).ok())?
+                    .or(*merged),
+            }
+        }
+        EventKind::ConversationMerged(base) => EventKind::ConversationMerged(read_conversation(data, base)?),
+        EventKind::AccountUpdated(base) => EventKind::AccountUpdated(base.clone()),
+        EventKind::WhatsAppField(base) => EventKind::WhatsAppField(FieldNotice {
+            field: data.text("field")?.unwrap_or_else(|| base.field.clone()),
+            value: data.read_json("value").unwrap_or_else(|| base.value.clone()),
+        }),
     })
 }
 
+const KIND: &str = "person or group";
 const STATUS: &str = "received, pending, sent, delivered, read or failed";
-const PHONE: &str = "a number in E.164 form";
 
 fn read_message(data: &SampleFields<'_>, base: &Message) -> Result<Message, NotAnEvent> {
     let own = data.read_object("message")?;
-    let context = own.read_object("context")?;
+    let details = sample_details::read_details(&own, &base.details)?;
     Ok(Message {
         id: own.read_given("id", "msg_…", |text| MessageId::parse(text).ok())?.unwrap_or(base.id),
         direction: own
@@ -113,12 +140,13 @@ fn read_message(data: &SampleFields<'_>, base: &Message) -> Result<Message, NotA
         contact_id: own
             .read_given("contact_id", "ctc_…", |text| ContactId::parse(text).ok())?
             .unwrap_or(base.contact_id),
-        from: own.read_given("from", PHONE, Phone::parse)?.unwrap_or_else(|| base.from.clone()),
-        to: own.read_given("to", PHONE, Phone::parse)?.unwrap_or_else(|| base.to.clone()),
+        from: sample_details::read_address(&own, "from", &details)?.unwrap_or_else(|| base.from.clone()),
+        to: sample_details::read_address(&own, "to", &details)?.unwrap_or_else(|| base.to.clone()),
         wamid: own.text("message_id")?.or_else(|| base.wamid.clone()),
         content: own.text("content")?.unwrap_or_else(|| base.content.clone()),
         payload: own.read_json("payload").unwrap_or_else(|| base.payload.clone()),
-        context: context.text("message_id")?.or_else(|| base.context.clone()),
+        context: sample_details::read_context(&own)?.or_else(|| base.context.clone()),
+        details,
         error: read_failure(&own)?,
         history: StatusHistory::default(),
         attempts: base.attempts,
@@ -140,9 +168,8 @@ fn read_conversation(data: &SampleFields<'_>, base: &Conversation) -> Result<Con
     let with = own.read_object("contact")?;
     let contact = ContactRef {
         id: with.read_given("id", "ctc_…", |text| ContactId::parse(text).ok())?.unwrap_or(base.contact.id),
-        phone: with
-            .read_given("phone_number", PHONE, Phone::parse)?
-            .unwrap_or_else(|| base.contact.phone.clone()),
+        kind: with.read_given("kind", KIND, ContactKind::parse)?.unwrap_or(base.contact.kind),
+        identity: sample_details::read_identity(&with, &base.contact.identity)?,
         name: with.text("name")?.or_else(|| base.contact.name.clone()),
     };
     let user = own.read_object("assignee")?;
@@ -167,6 +194,8 @@ fn read_conversation(data: &SampleFields<'_>, base: &Conversation) -> Result<Con
             .map_or(base.unread_count, |count| u32::try_from(count).unwrap_or_default()),
         last_message_at: own.read_instant("last_message_at")?.or(base.last_message_at),
         last_inbound_at: own.read_instant("last_inbound_at")?.or(base.last_inbound_at),
+        number_named_at: base.number_named_at,
+        merged_into: base.merged_into,
         created_at: own.read_instant("created_at")?.unwrap_or(base.created_at),
         updated_at: own.read_instant("updated_at")?.unwrap_or(base.updated_at),
     })
@@ -176,10 +205,14 @@ fn read_contact(data: &SampleFields<'_>, base: &Contact) -> Result<Contact, NotA
     let own = data.read_object("contact")?;
     Ok(Contact {
         id: own.read_given("id", "ctc_…", |text| ContactId::parse(text).ok())?.unwrap_or(base.id),
-        phone: own.read_given("phone_number", PHONE, Phone::parse)?.unwrap_or_else(|| base.phone.clone()),
+        kind: own.read_given("kind", KIND, ContactKind::parse)?.unwrap_or(base.kind),
+        identity: sample_details::read_identity(&own, &base.identity)?,
+        name_origin: base.name_origin,
         name: own.text("name")?.or_else(|| base.name.clone()),
         email: own.text("email")?.or_else(|| base.email.clone()),
         metadata: own.read_json("metadata").unwrap_or_else(|| base.metadata.clone()),
+        marketing_opted_out_at: own.read_instant("marketing_opted_out_at")?.or(base.marketing_opted_out_at),
+        merged_into: base.merged_into,
         created_at: own.read_instant("created_at")?.unwrap_or(base.created_at),
         updated_at: own.read_instant("updated_at")?.unwrap_or(base.updated_at),
     })
@@ -215,6 +248,27 @@ mod tests {
         assert_eq!((*previous, message.status), (MessageStatus::Sent, MessageStatus::Failed));
         assert_eq!(message.error.as_ref().unwrap().provider_code, Some(131_047));
         assert_eq!(message.payload.as_ref(), r#"{"body":"hi"}"#);
+    }
+
+    #[test]
+    fn a_sample_may_name_a_person_without_a_number() {
+        let contact = json!({"user_id": "ID.7", "username": "rina.w"});
+        let sample = read(&json!({"type": "contact.created", "data": {"contact": contact}})).unwrap();
+        let EventKind::ContactCreated(contact) = &sample.event.kind else { panic!() };
+        assert_eq!(ContactRef::from(contact).address().as_str(), "ID.7");
+        let message = json!({"from": "Y2FwaV9ncm91cA", "group_id": "Y2FwaV9ncm91cA", "standby": true});
+        let sample = read(&json!({"type": "message.received", "data": {"message": message}})).unwrap();
+        let EventKind::MessageReceived(message) = &sample.event.kind else { panic!() };
+        assert_eq!((message.from.as_str(), message.details.standby), ("Y2FwaV9ncm91cA", true));
+    }
+
+    #[test]
+    fn a_sample_may_be_of_any_field() {
+        let data = json!({"field": "account_update", "value": {"event": "DISABLED_UPDATE"}});
+        let sample = read(&json!({"type": "whatsapp.account_update", "data": data})).unwrap();
+        assert_eq!(sample.event.kind.type_name(), "whatsapp.account_update");
+        let EventKind::WhatsAppField(notice) = &sample.event.kind else { panic!() };
+        assert_eq!(notice.value.as_ref(), r#"{"event":"DISABLED_UPDATE"}"#);
     }
 
     #[test]

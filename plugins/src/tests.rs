@@ -5,16 +5,19 @@ mod fairness;
 mod hostile;
 mod outbound;
 mod uploads;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use kabar_core::domain::address::Address;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::key_values::KeyValues;
 use kabar_core::domain::message::{MessageKind, OutgoingMessage};
+use kabar_core::domain::message_details::MessageSource;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::time::Timestamp;
@@ -42,11 +45,14 @@ impl DraftReader for AnyDraft {
             });
         }
         Ok(DraftedRequest::Send(OutgoingMessage {
-            to: Phone::parse("+6281234567890").unwrap(),
+            to: Address::Phone(Phone::parse("+6281234567890").unwrap()),
             kind: MessageKind::Text,
             content: body.into(),
             payload: "{}".into(),
             context: None,
+            reaction: None,
+            callback_data: None,
+            source: MessageSource::Api,
         }))
     }
 }

@@ -23,7 +23,7 @@ const RESERVED: &str = "\
 Reserved values, to provoke errors:
   A recipient whose last six digits are one of these error numbers fails with it.
     in the answer:          080007 130429 131000 131016 131056 132000 132001 132012 132015 132016
-    by a `failed` status:   131026 131047 131049 131052 131053
+    by a `failed` status:   131026 131047 131049 131050 131052 131053
     e.g. +12025131026 is not on WhatsApp.
   An access token that begins with `expired` is refused with 190.
 
@@ -52,6 +52,10 @@ pub struct SimulateArgs {
     /// Share of messages that a customer replies to, in percent.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub reply_percent: u8,
+    /// Share of the traffic that is something else than a plain message, in percent: edits, reactions, calls,
+    /// echoes of the phone app, notices, news of templates and of the account.
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub occasion_percent: u8,
     /// Seed of everything random: 1, or the script's seed, when absent.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -107,6 +111,7 @@ impl SimulateArgs {
         let options = SimulatorOptions {
             traffic_per_minute: self.traffic_per_minute,
             reply_percent: self.reply_percent,
+            occasion_percent: self.occasion_percent,
             numbers: self.numbers.clone(),
             status_delay: StatusDelays {
                 sent: Duration::from_millis(self.sent_delay_ms),

@@ -7,22 +7,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kabar_core::domain::address::Address;
+use kabar_core::domain::identity::{GroupId, UserId};
+use kabar_core::domain::message::Direction;
 use kabar_core::domain::phone::Phone;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::failure_rule::{RuleSubject, RuleVerdict};
-use super::generated_message::GeneratedMessage;
 use super::meta_errors;
 use super::meta_errors::KnownError;
 use super::meta_json;
-use super::meta_json::{ItemContent, WebhookItem};
-use super::seeded_random::{RandomPurpose, hash_of, roll_percent};
+use super::meta_json::StatusSubject;
+use super::seeded_random::{RandomPurpose, roll_percent};
 use super::send_log::RecordedSend;
-use super::state::{NoRoom, SimulatorBehavior, SimulatorState};
-use super::{CallGate, SimulatedNumber, simulated_customers};
+use super::send_statuses;
+use super::send_statuses::SendFate;
+use super::simulated_customers::SimulatedCustomer;
+use super::state::{NoRoom, SimulatorState};
+use super::{CallGate, SimulatedNumber};
 
 /// Longest wait for a webhook receiver that is down before the response is sent.
 const EARLY_STATUS_WAIT: Duration = Duration::from_secs(5);
@@ -30,6 +34,8 @@ const EARLY_STATUS_WAIT: Duration = Duration::from_secs(5);
 const TEXT_CHARS_MAX: usize = 4096;
 const INVALID_PARAMETER: i64 = 100;
 const RATE_LIMIT_HIT: i64 = 130_429;
+/// Subcode of an object that does not exist, or may not be used.
+const NO_PERMISSION: i64 = 33;
 const TOKEN_REFUSED: i64 = 190;
 
 /// Response to the caller.
@@ -42,14 +48,6 @@ pub(super) enum CallAnswer {
     BrokenOff,
 }
 
-/// The fields of an accepted send that its webhooks need.
-struct AcceptedSend<'a> {
-    number: &'a Arc<SimulatedNumber>,
-    to: &'a Phone,
-    wamid: &'a str,
-    opaque: Option<&'a str>,
-}
-
 /// Answers one call, once the gate lets it through.
 pub(super) async fn answer_call(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
     world.update_counts(|counts| counts.received += 1);
@@ -59,12 +57,41 @@ pub(super) async fn answer_call(world: &SimulatorState, id: &str, token: &str, b
     if open { judge_call(world, id, token, body).await } else { CallAnswer::BrokenOff }
 }
 
-async fn judge_call(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
-    if token.is_empty() || token.starts_with("expired") {
-        return refuse_call(world, TOKEN_REFUSED, "The access token is missing or has expired.");
+/// Answers a look at a number's own properties.
+pub(super) async fn answer_profile(world: &SimulatorState, id: &str, token: &str) -> CallAnswer {
+    let mut gate = world.gate.subscribe();
+    let open = gate.wait_for(|gate| *gate != CallGate::Held).await.is_ok_and(|gate| *gate == CallGate::Open);
+    if !open {
+        return CallAnswer::BrokenOff;
     }
-    let Some(number) = world.find_number(id) else {
-        return refuse_call(world, INVALID_PARAMETER, "No such phone number id, or no permission for it.");
+    world.update_counts(|counts| counts.profiles += 1);
+    let profile = world.number_profile();
+    match (check_caller(world, id, token), profile.refusal) {
+        (Err(refused), _) => refused,
+        (Ok(_), Some(code)) => refuse_call(world, code, "Simulated failure."),
+        (Ok(number), None) => CallAnswer::Told(200, profile.to_meta(&number)),
+    }
+}
+
+/// Checks the token and the number.
+fn check_caller(world: &SimulatorState, id: &str, token: &str) -> Result<Arc<SimulatedNumber>, CallAnswer> {
+    if token.is_empty() || token.starts_with("expired") {
+        return Err(refuse_call(world, TOKEN_REFUSED, "The access token is missing or has expired."));
+    }
+    world.find_number(id).ok_or_else(|| {
+        refuse_with(
+            world,
+            INVALID_PARAMETER,
+            "No such phone number id, or no permission for it.",
+            Some(NO_PERMISSION),
+        )
+    })
+}
+
+async fn judge_call(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
+    let number = match check_caller(world, id, token) {
+        Ok(number) => number,
+        Err(refused) => return refused,
     };
     let body: Value = match serde_json::from_slice(body) {
         Ok(body) => body,
@@ -85,10 +112,46 @@ async fn judge_call(world: &SimulatorState, id: &str, token: &str, body: &[u8]) 
     accept_send(world, &number, &body).await
 }
 
+/// Reads the recipient of a send, and the text that names it: `to` wins over `recipient`, as at Meta.
+fn read_recipient(body: &Value) -> Option<(&str, Address)> {
+    let group = text(body, "recipient_type") == Some("group");
+    let input = text(body, "to").or_else(|| text(body, "recipient"))?;
+    let address = if group {
+        GroupId::parse(input).map(Address::Group)
+    } else {
+        let number = Phone::parse(input).map(Address::Phone);
+        number.or_else(|| UserId::parse(input).map(Address::User))
+    };
+    Some((input, address?))
+}
+
+/// Returns what becomes of a send by the rules and the recipient, or the answer that ends it.
+fn find_fate(
+    world: &SimulatorState,
+    subject: &RuleSubject<'_>,
+    body: &Value,
+    dice: &mut StdRng,
+) -> Result<SendFate, CallAnswer> {
+    match world.find_verdict(subject, dice) {
+        None => Ok(SendFate::Delivered { voice: body.pointer("/audio/voice") == Some(&Value::Bool(true)) }),
+        Some(RuleVerdict::Cut) => Err(CallAnswer::BrokenOff),
+        Some(RuleVerdict::Http(status)) => {
+            world.update_counts(|counts| counts.refused += 1);
+            Err(CallAnswer::Bare(status))
+        }
+        Some(RuleVerdict::Held { release_after }) => Ok(SendFate::Held(release_after)),
+        Some(RuleVerdict::Error(code)) => match meta_errors::describe_error(code) {
+            KnownError { http: Some(_), .. } => Err(refuse_call(world, code, "Simulated failure.")),
+            told_later => Ok(SendFate::Fails(told_later)),
+        },
+    }
+}
+
 async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body: &Value) -> CallAnswer {
-    let input = text(body, "to").unwrap_or_default();
-    let Some(to) = Phone::parse(input) else {
-        return refuse_call(world, INVALID_PARAMETER, "to must be a phone number.");
+    let recipient = read_recipient(body)
+        .and_then(|(input, to)| Some((input, SimulatedCustomer::of_address(world.seed, &to)?, to)));
+    let Some((input, customer, to)) = recipient else {
+        return refuse_call(world, INVALID_PARAMETER, "to must be a phone number, or recipient a user id.");
     };
     let kind = text(body, "type").unwrap_or("text");
     if let Some(mistake) = find_mistake(kind, body) {
@@ -96,21 +159,14 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
     }
     let mut dice = world.customer_rng(RandomPurpose::Call, &to);
     let subject = RuleSubject { number: &number.phone_number_id, to: &to, now: world.clock.read_now() };
-    let failure = match world.find_verdict(&subject, &mut dice) {
-        None => None,
-        Some(RuleVerdict::Cut) => return CallAnswer::BrokenOff,
-        Some(RuleVerdict::Http(status)) => {
-            world.update_counts(|counts| counts.refused += 1);
-            return CallAnswer::Bare(status);
-        }
-        Some(RuleVerdict::Error(code)) => match meta_errors::describe_error(code) {
-            KnownError { http: Some(_), .. } => return refuse_call(world, code, "Simulated failure."),
-            told_later => Some(told_later),
-        },
+    let fate = match find_fate(world, &subject, body, &mut dice) {
+        Ok(fate) => fate,
+        Err(answer) => return answer,
     };
-    let wamid = world.next_wamid();
+    let wamid = world.next_wamid(&to, Direction::Outbound);
     let opaque = text(body, "biz_opaque_callback_data");
-    let sent = AcceptedSend { number, to: &to, wamid: &wamid, opaque };
+    let template = kind == "template";
+    let sent = StatusSubject { wamid: &wamid, to: &to, customer: &customer, template, opaque };
     let record = || {
         world.record_send(RecordedSend {
             phone_number_id: number.phone_number_id.clone(),
@@ -122,7 +178,7 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
             at: world.clock.read_now(),
         });
     };
-    let pieces = schedule_statuses(world, &sent, failure);
+    let pieces = send_statuses::statuses_of(world, number, &sent, fate);
     let faults = world.network_faults();
     let (told, first_done) = oneshot::channel();
     let early = roll_percent(&mut dice, faults.early_status_percent);
@@ -131,8 +187,8 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
     if let Err(NoRoom) = world.schedule_items(&to, pieces, &mut dice, early.then_some(told), record) {
         return refuse_call(world, RATE_LIMIT_HIT, "Too many webhooks wait to be taken.");
     }
-    if failure.is_none() {
-        schedule_reply(world, &sent);
+    if matches!(fate, SendFate::Delivered { .. }) {
+        send_statuses::schedule_reply(world, number, &sent);
     }
     if early {
         // The response is sent even if the status is late.
@@ -144,7 +200,7 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
     if dropped {
         return CallAnswer::BrokenOff;
     }
-    CallAnswer::Told(200, meta_json::accepted_body(input, &to, &wamid))
+    CallAnswer::Told(200, meta_json::accepted_body(input, &sent, matches!(fate, SendFate::Held(_))))
 }
 
 /// Returns the mistake in a send, if any.
@@ -160,55 +216,15 @@ fn find_mistake(kind: &str, body: &Value) -> Option<&'static str> {
     None
 }
 
-/// Returns the statuses that follow a send, in order.
-fn schedule_statuses(
-    world: &SimulatorState,
-    sent: &AcceptedSend<'_>,
-    failure: Option<KnownError>,
-) -> Vec<(kabar_core::domain::time::Timestamp, WebhookItem)> {
-    let delay = world.behavior_now().status_delay;
-    let piece = |status| WebhookItem { number: sent.number.clone(), matter: ItemContent::Status(status) };
-    let mut at = world.clock.read_now().plus_duration(delay.sent);
-    if let Some(known) = failure {
-        return vec![(at, piece(meta_json::failed_item(sent.wamid, known.code, sent.to, at, sent.opaque)))];
-    }
-    let stages = [("sent", Duration::ZERO), ("delivered", delay.delivered), ("read", delay.read)];
-    let step = |(word, wait)| {
-        at = at.plus_duration(wait);
-        (at, piece(meta_json::status_item(sent.wamid, word, sent.to, at, sent.opaque)))
-    };
-    stages.into_iter().map(step).collect()
-}
-
-/// Schedules the customer's reply, if customers reply at all. The text follows from the seed, the number, and
-/// the count of messages it has got.
-fn schedule_reply(world: &SimulatorState, sent: &AcceptedSend<'_>) {
-    if *world.traffic.borrow() == 0 {
-        return;
-    }
-    let nth = world.sends_to(sent.to);
-    let mut dice = StdRng::seed_from_u64(hash_of((world.seed, sent.to.as_digits(), nth)));
-    let SimulatorBehavior { reply_percent, status_delay: delay, .. } = world.behavior_now();
-    if dice.random_range(0..100u8) >= reply_percent {
-        return;
-    }
-    let thinking = Duration::from_millis(dice.random_range(2_000..15_000));
-    let at = world.clock.read_now().plus_duration(delay.sent + delay.delivered + delay.read + thinking);
-    let message = GeneratedMessage::random_answer(&mut dice);
-    world.write_message(
-        sent.number,
-        sent.to,
-        &simulated_customers::name_of(world.seed, sent.to),
-        &message,
-        at,
-    );
-}
-
 fn refuse_call(world: &SimulatorState, code: i64, details: &str) -> CallAnswer {
+    refuse_with(world, code, details, None)
+}
+
+fn refuse_with(world: &SimulatorState, code: i64, details: &str, subcode: Option<i64>) -> CallAnswer {
     world.update_counts(|counts| counts.refused += 1);
     let known = meta_errors::describe_error(code);
     let trace = format!("SIM{}", world.counts.borrow().refused);
-    CallAnswer::Told(known.http.unwrap_or(400), meta_json::refused_body(known, details, &trace))
+    CallAnswer::Told(known.http.unwrap_or(400), meta_json::refused_body(known, details, subcode, &trace))
 }
 
 fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {

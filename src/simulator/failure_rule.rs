@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::address::Address;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
 use rand::rngs::StdRng;
@@ -70,6 +71,11 @@ pub enum RuleVerdict {
     Http(u16),
     /// The connection is cut; nothing was accepted.
     Cut,
+    /// It is accepted, and held back for an assessment of its quality.
+    Held {
+        /// Time after which it is sent after all; `None`: never.
+        release_after: Option<Duration>,
+    },
 }
 
 impl FailureRule {
@@ -91,7 +97,7 @@ impl FailureRule {
 /// The fields of a send that rules look at.
 pub(super) struct RuleSubject<'a> {
     pub(super) number: &'a PhoneNumberId,
-    pub(super) to: &'a Phone,
+    pub(super) to: &'a Address,
     pub(super) now: Timestamp,
 }
 
@@ -104,7 +110,7 @@ struct RuleState {
     rule: FailureRule,
     seen: u32,
     fired: u32,
-    passed: HashMap<(PhoneNumberId, Option<Phone>), VecDeque<Timestamp>>,
+    passed: HashMap<(PhoneNumberId, Option<Address>), VecDeque<Timestamp>>,
 }
 
 impl RuleSet {
@@ -125,7 +131,7 @@ impl RuleSet {
 
 impl RuleState {
     fn is_triggered(&mut self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> bool {
-        let elsewhere = self.rule.to.as_ref().is_some_and(|to| to != subject.to);
+        let elsewhere = self.rule.to.as_ref().is_some_and(|to| Some(to) != subject.to.phone());
         if elsewhere || self.rule.times.is_some_and(|times| self.fired >= times) {
             return false;
         }
@@ -177,7 +183,7 @@ mod tests {
         let mut dice = StdRng::seed_from_u64(1);
         let number = PhoneNumberId::parse("100200300400501").unwrap();
         let fails = |(at, to): &(i64, &str)| {
-            let to = Phone::parse(to).unwrap();
+            let to = Address::Phone(Phone::parse(to).unwrap());
             let subject = RuleSubject { number: &number, to: &to, now: Timestamp::from_millis(*at) };
             book.find_verdict(&subject, &mut dice).is_some()
         };
@@ -222,7 +228,7 @@ mod tests {
         let number = PhoneNumberId::parse("100200300400501").unwrap();
         let mut dice = StdRng::seed_from_u64(1);
         for (to, verdict) in [(A, RuleVerdict::Http(502)), (B, RuleVerdict::Cut)] {
-            let to = Phone::parse(to).unwrap();
+            let to = Address::Phone(Phone::parse(to).unwrap());
             let subject = RuleSubject { number: &number, to: &to, now: Timestamp::EPOCH };
             assert_eq!(book.find_verdict(&subject, &mut dice), Some(verdict));
         }

@@ -2,12 +2,11 @@
 //!
 //! Invariant: a message follows from the random numbers alone, which come from the seed.
 
-use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
 use rand::{Rng, RngExt};
 use serde_json::{Map, Value, json};
 
-use super::simulated_customers::pick_one;
+use super::simulated_customers::{SimulatedCustomer, pick_one};
 use super::{SimulatedNumber, meta_json};
 
 const GREETINGS: [&str; 8] =
@@ -113,7 +112,7 @@ impl GeneratedMessage {
     pub(super) fn to_meta(
         &self,
         number: &SimulatedNumber,
-        author: &Phone,
+        author: &SimulatedCustomer,
         wamid: &str,
         at: Timestamp,
     ) -> Value {
@@ -125,7 +124,10 @@ impl GeneratedMessage {
             let pressed = json!({"from": number.phone.as_digits(), "id": format!("{wamid}-asked")});
             message.insert("context".into(), pressed);
         }
-        message.insert("from".into(), author.as_digits().into());
+        meta_json::insert_ids(&mut message, author, "from", "from_user_id");
+        if let Some(group) = &author.group {
+            message.insert("group_id".into(), group.as_str().into());
+        }
         message.insert("id".into(), wamid.into());
         message.insert("timestamp".into(), meta_json::format_seconds(at).into());
         message.insert("type".into(), kind.into());

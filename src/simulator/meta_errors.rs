@@ -34,7 +34,7 @@ const fn known_error(code: i64, http: Option<u16>, title: &'static str) -> Known
 }
 
 /// Errors that a recipient's last six digits may select.
-pub(super) const KNOWN: [KnownError; 15] = [
+pub(super) const KNOWN: [KnownError; 16] = [
     known_error(80_007, Some(400), "Rate limit issues"),
     known_error(130_429, Some(400), "Rate limit hit"),
     known_error(131_000, Some(500), "Something went wrong"),
@@ -42,6 +42,7 @@ pub(super) const KNOWN: [KnownError; 15] = [
     known_error(131_026, None, "Message undeliverable"),
     known_error(131_047, None, "Re-engagement message"),
     known_error(131_049, None, "Meta chose not to deliver"),
+    known_error(131_050, None, "User has stopped marketing messages"),
     known_error(131_052, None, "Media download error"),
     known_error(131_053, None, "Media upload error"),
     known_error(131_056, Some(400), "Pair rate limit hit"),
@@ -57,6 +58,9 @@ pub(super) fn describe_error(code: i64) -> KnownError {
     let other = match code {
         0 | 190 => known_error(code, Some(401), "Authentication error"),
         2 => known_error(code, Some(503), "API service"),
+        10 | 200..=299 => known_error(code, Some(403), "Permission denied"),
+        368 | 131_031 => known_error(code, Some(403), "Account has been locked"),
+        131_042 => known_error(code, Some(400), "Business eligibility payment issue"),
         _ => known_error(code, Some(400), "Request refused"),
     };
     KNOWN.into_iter().find(|known| known.code == code).unwrap_or(other)

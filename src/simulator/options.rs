@@ -7,24 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kabar_core::clock::Clock;
-use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::account::Secret;
 use kabar_core::domain::phone::Phone;
 
 use super::failure_rule::FailureRule;
 use super::meta_errors::RecipientFailure;
 use super::network::{NetworkFaults, StatusDelays, WebhookRetry};
 use super::script::SimulatorScript;
-
-/// A business number that WhatsApp knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SimulatedNumber {
-    /// Meta's id of the number.
-    pub phone_number_id: PhoneNumberId,
-    /// The number itself.
-    pub phone: Phone,
-    /// Meta's id of the business account that has it.
-    pub waba_id: String,
-}
+use super::simulated_number::SimulatedNumber;
 
 /// Behaviour of the simulated WhatsApp.
 #[derive(Debug, Clone)]
@@ -39,6 +29,9 @@ pub struct SimulatorOptions {
     pub traffic_per_minute: u32,
     /// Share of messages that a customer replies to, in percent.
     pub reply_percent: u8,
+    /// Share of the traffic, in percent, that is something else than a plain message: edits, reactions, calls,
+    /// echoes, notices, news. With more than 0, some customers have usernames, or no number.
+    pub occasion_percent: u8,
     /// The business numbers known from the start.
     pub numbers: Vec<SimulatedNumber>,
     /// Delays of statuses.
@@ -70,6 +63,7 @@ impl SimulatorOptions {
             seed: 1,
             traffic_per_minute: 0,
             reply_percent: 40,
+            occasion_percent: 0,
             numbers: Vec::new(),
             status_delay: StatusDelays::default(),
             rules: Vec::new(),

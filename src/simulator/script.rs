@@ -13,15 +13,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::domain::phone::Phone;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use toml::Spanned;
 
 use super::failure_rule::FailureRule;
+use super::number_profile::ProfileWords;
+use super::script_writer::WriterWords;
 use super::{CallGate, NetworkFaults, StatusDelays};
 use rule_fields::RuleWords;
-use values::{BatchItems, NumberId, PercentValue, PhoneText, TimeSpan, TrafficRate};
+use values::{BatchItems, NumberId, PercentValue, PhoneText, TimeSpan, TrafficRate, UserIdText};
 
 /// Meta's largest webhook.
 const POST_BYTES_MAX: usize = 3_000_000;
@@ -44,6 +45,7 @@ pub(super) struct ScriptStep {
     pub(super) when: StepTime,
     pub(super) change: StepChange,
     pub(super) lines: Vec<CustomerMessage>,
+    pub(super) fields: Vec<FieldValue>,
     pub(super) posts: Vec<Bytes>,
     pub(super) end: bool,
 }
@@ -59,11 +61,19 @@ pub(super) enum StepTime {
 /// A message that a customer writes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct CustomerMessage {
-    pub(super) from: Phone,
-    pub(super) name: Option<String>,
+    pub(super) author: WriterWords,
     pub(super) to: Option<PhoneNumberId>,
-    /// Meta's message; missing `from`, `id` and `timestamp` are filled in.
+    /// Meta's message; missing `from`, `from_user_id`, `id` and `timestamp` are filled in.
     pub(super) message: Map<String, Value>,
+}
+
+/// A value of any field.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FieldValue {
+    pub(super) field: String,
+    pub(super) to: Option<PhoneNumberId>,
+    /// Meta's value; missing `messaging_product` and `metadata` are filled in, and times of its items.
+    pub(super) value: Map<String, Value>,
 }
 
 /// Settings that a step changes; everything else stays as it is.
@@ -72,8 +82,10 @@ pub(super) struct StepChange {
     pub(super) traffic_per_minute: Option<u32>,
     pub(super) reply_percent: Option<u8>,
     pub(super) reserved_recipients: Option<bool>,
+    pub(super) occasion_percent: Option<u8>,
     pub(super) gate: Option<CallGate>,
     pub(super) rules: Option<Vec<FailureRule>>,
+    pub(super) profile: ProfileWords,
     faults: FaultWords,
     status_delay: DelayWords,
 }
@@ -93,6 +105,7 @@ struct StepWords {
     after_sends: Option<u64>,
     traffic_per_minute: Option<TrafficRate>,
     reply_percent: Option<PercentValue>,
+    occasion_percent: Option<PercentValue>,
     reserved_recipients: Option<bool>,
     gate: Option<CallGate>,
     rules: Option<Vec<RuleWords>>,
@@ -101,7 +114,11 @@ struct StepWords {
     #[serde(default)]
     status_delay: DelayWords,
     #[serde(default)]
+    profile: ProfileWords,
+    #[serde(default)]
     write: Vec<LineWords>,
+    #[serde(default)]
+    change: Vec<Spanned<FieldWords>>,
     #[serde(default)]
     post: Vec<Spanned<PathBuf>>,
     #[serde(default)]
@@ -131,10 +148,20 @@ struct DelayWords {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LineWords {
-    from: PhoneText,
+    from: Option<PhoneText>,
+    user_id: Option<UserIdText>,
+    username: Option<String>,
     name: Option<String>,
     to: Option<NumberId>,
     message: Spanned<Map<String, Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FieldWords {
+    field: String,
+    to: Option<NumberId>,
+    value: Map<String, Value>,
 }
 
 impl SimulatorScript {
@@ -182,15 +209,19 @@ impl ScriptSource<'_> {
         let change = StepChange {
             traffic_per_minute: words.traffic_per_minute.map(|rate| rate.0),
             reply_percent: words.reply_percent.map(|percent| percent.0),
+            occasion_percent: words.occasion_percent.map(|percent| percent.0),
             reserved_recipients: words.reserved_recipients,
             gate: words.gate,
             rules: words.rules.map(|rules| rules.into_iter().map(|words| words.0).collect()),
+            profile: words.profile,
             faults: words.faults,
             status_delay: words.status_delay,
         };
+        let fields =
+            words.change.into_iter().map(|change| self.read_field(change)).collect::<Result<_, _>>()?;
         let lines = words.write.into_iter().map(|line| self.read_line(line)).collect::<Result<_, _>>()?;
         let posts = words.post.iter().map(|path| self.read_post(path)).collect::<Result<_, _>>()?;
-        Ok(ScriptStep { when, change, lines, posts, end: words.end })
+        Ok(ScriptStep { when, change, lines, fields, posts, end: words.end })
     }
 
     fn read_line(&self, words: LineWords) -> Result<CustomerMessage, ScriptError> {
@@ -199,7 +230,26 @@ impl ScriptSource<'_> {
         if !message.get("type").is_some_and(Value::is_string) {
             return Err(self.script_error(&span, "message", "must have a type, such as \"text\""));
         }
-        Ok(CustomerMessage { from: words.from.0, name: words.name, to: words.to.map(|to| to.0), message })
+        let author = WriterWords {
+            phone: words.from.map(|from| from.0),
+            user_id: words.user_id.map(|id| id.0),
+            username: words.username,
+            name: words.name,
+        };
+        if author.phone.is_none() && author.user_id.is_none() {
+            return Err(self.script_error(&span, "write", "must have from, user_id, or both"));
+        }
+        Ok(CustomerMessage { author, to: words.to.map(|to| to.0), message })
+    }
+
+    fn read_field(&self, spanned: Spanned<FieldWords>) -> Result<FieldValue, ScriptError> {
+        let span = spanned.span();
+        let words = spanned.into_inner();
+        if words.field.is_empty() || words.field == "messages" {
+            let why = "must name a field other than messages, which write and post are for";
+            return Err(self.script_error(&span, "change", why));
+        }
+        Ok(FieldValue { field: words.field, to: words.to.map(|to| to.0), value: words.value })
     }
 
     fn read_post(&self, path: &Spanned<PathBuf>) -> Result<Bytes, ScriptError> {

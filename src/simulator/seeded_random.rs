@@ -8,9 +8,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use kabar_core::domain::phone::Phone;
+use kabar_core::domain::address::Address;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
+
+use super::whatsapp_ids::bare_text;
 
 const CUSTOMERS_MAX: usize = 100_000;
 
@@ -27,7 +29,7 @@ pub(super) enum RandomPurpose {
 #[derive(Debug)]
 pub(super) struct SeededRandom {
     seed: u64,
-    thrown: HashMap<(RandomPurpose, Phone), u64>,
+    thrown: HashMap<(RandomPurpose, Address), u64>,
 }
 
 impl SeededRandom {
@@ -36,7 +38,7 @@ impl SeededRandom {
     }
 
     /// Returns a new generator for this customer.
-    pub(super) fn next_rng(&mut self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
+    pub(super) fn next_rng(&mut self, occasion: RandomPurpose, customer: &Address) -> StdRng {
         let mut nth = 0;
         let key = (occasion, customer.clone());
         if self.thrown.len() < CUSTOMERS_MAX || self.thrown.contains_key(&key) {
@@ -44,7 +46,7 @@ impl SeededRandom {
             nth = *thrown;
             *thrown += 1;
         }
-        StdRng::seed_from_u64(hash_of((self.seed, occasion, customer.as_digits(), nth)))
+        StdRng::seed_from_u64(hash_of((self.seed, occasion, bare_text(customer), nth)))
     }
 }
 
@@ -62,14 +64,17 @@ pub(super) fn hash_of(subject: impl Hash) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use kabar_core::domain::phone::Phone;
+
     use super::*;
 
     #[test]
     fn one_customers_luck_does_not_depend_on_the_others() {
-        let [a, b] = ["12025550141", "12025550142"].map(|digits| Phone::parse(digits).unwrap());
-        let luck = |seed, order: &[&Phone]| -> Vec<u64> {
+        let [a, b] =
+            ["12025550141", "12025550142"].map(|digits| Address::Phone(Phone::parse(digits).unwrap()));
+        let luck = |seed, order: &[&Address]| -> Vec<u64> {
             let mut dice = SeededRandom::new(seed);
-            let mut throw = |who: &Phone| (*who == a, dice.next_rng(RandomPurpose::Call, who).random());
+            let mut throw = |who: &Address| (*who == a, dice.next_rng(RandomPurpose::Call, who).random());
             order.iter().map(|who| throw(who)).filter_map(|(mine, n)| mine.then_some(n)).collect()
         };
         let alone = luck(1, &[&a, &a, &a]);

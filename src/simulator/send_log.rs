@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::domain::phone::Phone;
+use kabar_core::domain::address::Address;
 use kabar_core::domain::time::Timestamp;
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub struct RecordedSend {
     /// The sending business number.
     pub phone_number_id: PhoneNumberId,
     /// The recipient.
-    pub to: Phone,
+    pub to: Address,
     /// Meta's `type`.
     pub kind: String,
     /// The whole request.
@@ -44,6 +44,8 @@ pub struct SimulatorCounts {
     pub refused: u64,
     /// Read receipts taken.
     pub receipts: u64,
+    /// Looks at a number's own properties that were answered, errors included.
+    pub profiles: u64,
     /// Messages that customers wrote.
     pub inbound: u64,
     /// Steps of the script that were taken.
@@ -61,7 +63,7 @@ pub struct SimulatorCounts {
 pub(super) struct SendLog {
     sends: VecDeque<RecordedSend>,
     receipts: VecDeque<String>,
-    by_recipient: HashMap<Phone, u64>,
+    by_recipient: HashMap<Address, u64>,
 }
 
 impl SendLog {
@@ -84,7 +86,7 @@ impl SendLog {
         self.receipts.iter().cloned().collect()
     }
 
-    pub(super) fn sends_to(&self, recipient: &Phone) -> u64 {
+    pub(super) fn sends_to(&self, recipient: &Address) -> u64 {
         self.by_recipient.get(recipient).copied().unwrap_or_default()
     }
 }

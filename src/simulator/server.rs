@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use poem::http::{StatusCode, header};
 use poem::listener::TcpAcceptor;
-use poem::{Body, Endpoint, EndpointExt, Request, Response, Route, Server, post};
+use poem::{Body, Endpoint, EndpointExt, Request, Response, Route, Server, get, post};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::sync::CancellationToken;
@@ -33,8 +33,10 @@ pub(super) async fn serve(
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
+    let profile = ProfileEndpoint { world: world.clone(), stop: stop.clone() };
     let messages = MessagesEndpoint { world, tasks, stop: stop.clone() };
     let routes = Route::new()
+        .at("/:version/:phone_number_id", get(profile))
         .at("/:version/:phone_number_id/messages", post(messages))
         .catch_all_error(|error: poem::Error| async move { unknown_call(error.status()) });
     let server = Server::new_with_acceptor(acceptor).name("simulator");
@@ -54,25 +56,51 @@ impl Endpoint for MessagesEndpoint {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let (_version, id): (String, String) = request.path_params()?;
-        let authorization = request.header(header::AUTHORIZATION).unwrap_or_default();
-        let token = authorization.strip_prefix("Bearer ").unwrap_or_default().trim().to_owned();
+        let token = read_token(&request);
         let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await?;
         let (world, stop) = (self.world.clone(), self.stop.clone());
         // Held and late calls end with the simulator.
         let judged = self.tasks.spawn(async move {
             stop.run_until_cancelled(call::answer_call(&world, &id, &token, &body)).await
         });
-        Ok(match judged.await {
-            Ok(Some(CallAnswer::Told(status, body))) => {
-                self.world.update_counts(|counts| counts.answered += 1);
-                told(StatusCode::from_u16(status).unwrap_or_default(), &body)
-            }
-            Ok(Some(CallAnswer::Bare(status))) => {
-                self.world.update_counts(|counts| counts.answered += 1);
-                Response::builder().status(StatusCode::from_u16(status).unwrap_or_default()).finish()
-            }
-            Ok(Some(CallAnswer::BrokenOff) | None) | Err(_) => broken_off(),
-        })
+        let answer = judged.await.ok().flatten().unwrap_or(CallAnswer::BrokenOff);
+        if !matches!(answer, CallAnswer::BrokenOff) {
+            self.world.update_counts(|counts| counts.answered += 1);
+        }
+        Ok(respond(answer))
+    }
+}
+
+/// Answers looks at a number's own properties.
+struct ProfileEndpoint {
+    world: Arc<SimulatorState>,
+    stop: CancellationToken,
+}
+
+impl Endpoint for ProfileEndpoint {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let (_version, id): (String, String) = request.path_params()?;
+        let token = read_token(&request);
+        let answer = call::answer_profile(&self.world, &id, &token);
+        let answer = self.stop.run_until_cancelled(answer).await.unwrap_or(CallAnswer::BrokenOff);
+        Ok(respond(answer))
+    }
+}
+
+fn read_token(request: &Request) -> String {
+    let authorization = request.header(header::AUTHORIZATION).unwrap_or_default();
+    authorization.strip_prefix("Bearer ").unwrap_or_default().trim().to_owned()
+}
+
+fn respond(answer: CallAnswer) -> Response {
+    match answer {
+        CallAnswer::Told(status, body) => told(StatusCode::from_u16(status).unwrap_or_default(), &body),
+        CallAnswer::Bare(status) => {
+            Response::builder().status(StatusCode::from_u16(status).unwrap_or_default()).finish()
+        }
+        CallAnswer::BrokenOff => broken_off(),
     }
 }
 

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use kabar_core::clock::Clock;
+use kabar_core::domain::address::Address;
+use kabar_core::domain::message::Direction;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
 use rand::RngExt;
@@ -29,10 +29,14 @@ use super::meta_errors;
 use super::meta_errors::RecipientFailure;
 use super::meta_json;
 use super::meta_json::{ItemContent, WebhookItem};
+use super::number_profile::NumberProfile;
+use super::recent_messages::{RecentBook, RecentMessages};
 use super::script_player::ScriptPlayer;
 use super::seeded_random::{RandomPurpose, SeededRandom, hash_of, roll_percent};
 use super::send_log::{RecordedSend, SendLog, SimulatorCounts};
+use super::simulated_customers::SimulatedCustomer;
 use super::webhook_lane::{QueuedItem, WebhookLanes};
+use super::whatsapp_ids;
 use super::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays};
 
 /// Longest delay of a reordered item.
@@ -60,6 +64,8 @@ pub(super) struct SimulatorState {
     failures: Mutex<HashMap<Phone, RecipientFailure>>,
     ledger: Mutex<SendLog>,
     dice: Mutex<SeededRandom>,
+    recent: Mutex<RecentBook>,
+    profile: Mutex<NumberProfile>,
     items: AtomicU64,
     ids: AtomicU64,
     /// Differs from start to start, so that ids do.
@@ -71,6 +77,7 @@ pub(super) struct SimulatorState {
 pub(super) struct SimulatorBehavior {
     pub(super) status_delay: StatusDelays,
     pub(super) reply_percent: u8,
+    pub(super) occasion_percent: u8,
     pub(super) reserved_recipients: bool,
 }
 
@@ -84,6 +91,7 @@ impl SimulatorState {
         let manner = SimulatorBehavior {
             status_delay: options.status_delay,
             reply_percent: options.reply_percent,
+            occasion_percent: options.occasion_percent,
             reserved_recipients: options.reserved_recipients,
         };
         Self {
@@ -103,6 +111,8 @@ impl SimulatorState {
             failures: Mutex::new(options.failures),
             ledger: Mutex::default(),
             dice: Mutex::new(SeededRandom::new(options.seed)),
+            recent: Mutex::default(),
+            profile: Mutex::default(),
             items: AtomicU64::new(0),
             ids: AtomicU64::new(0),
             salt: rand::random(),
@@ -154,7 +164,7 @@ impl SimulatorState {
     /// Returns the verdict on a send now, if it fails: by the rules, then by its recipient.
     pub(super) fn find_verdict(&self, subject: &RuleSubject<'_>, dice: &mut StdRng) -> Option<RuleVerdict> {
         let by_rule = lock_mutex(&self.rules).find_verdict(subject, dice);
-        by_rule.or_else(|| self.failure_of(subject.to).map(RuleVerdict::Error))
+        by_rule.or_else(|| self.failure_of(subject.to.phone()?).map(RuleVerdict::Error))
     }
 
     pub(super) fn set_failure(&self, recipient: Phone, failure: Option<RecipientFailure>) {
@@ -182,6 +192,7 @@ impl SimulatorState {
     }
 
     pub(super) fn record_send(&self, send: RecordedSend) {
+        lock_mutex(&self.recent).note(&send.to, Direction::Outbound, &send.wamid);
         lock_mutex(&self.ledger).record_send(send);
         self.update_counts(|counts| counts.accepted += 1);
         self.take_steps();
@@ -196,7 +207,7 @@ impl SimulatorState {
         lock_mutex(&self.ledger).sends()
     }
 
-    pub(super) fn sends_to(&self, recipient: &Phone) -> u64 {
+    pub(super) fn sends_to(&self, recipient: &Address) -> u64 {
         lock_mutex(&self.ledger).sends_to(recipient)
     }
 
@@ -208,14 +219,28 @@ impl SimulatorState {
         self.counts.send_modify(change);
     }
 
-    /// Returns an id of WhatsApp's that no other start of the simulator gives.
-    pub(super) fn next_wamid(&self) -> String {
+    /// Returns an id of WhatsApp's, for a message to or from this peer, that no other start of the simulator
+    /// gives.
+    pub(super) fn next_wamid(&self, peer: &Address, direction: Direction) -> String {
         let number = self.ids.fetch_add(1, Ordering::Relaxed);
-        format!("wamid.{}", STANDARD.encode(format!("SIM{:016X}{number:012}", self.salt)))
+        whatsapp_ids::wamid_of(peer, direction, &format!("{:010X}{number:08X}", self.salt >> 24))
+    }
+
+    /// Returns WhatsApp's ids of the newest messages with a customer.
+    pub(super) fn recent_messages(&self, customer: &Address) -> RecentMessages {
+        lock_mutex(&self.recent).of(customer)
+    }
+
+    pub(super) fn number_profile(&self) -> NumberProfile {
+        lock_mutex(&self.profile).clone()
+    }
+
+    pub(super) fn set_profile(&self, profile: NumberProfile) {
+        *lock_mutex(&self.profile) = profile;
     }
 
     /// Returns a new generator for this customer.
-    pub(super) fn customer_rng(&self, occasion: RandomPurpose, customer: &Phone) -> StdRng {
+    pub(super) fn customer_rng(&self, occasion: RandomPurpose, customer: &Address) -> StdRng {
         lock_mutex(&self.dice).next_rng(occasion, customer)
     }
 
@@ -223,31 +248,46 @@ impl SimulatorState {
     pub(super) fn write_message(
         &self,
         number: &Arc<SimulatedNumber>,
-        author: &Phone,
-        name: &str,
+        author: &SimulatedCustomer,
         message: &GeneratedMessage,
         at: Timestamp,
     ) {
-        let message = message.to_meta(number, author, &self.next_wamid(), at);
-        self.deliver_message(number, author, name, message, at);
+        let peer = author.address();
+        let message = message.to_meta(number, author, &self.next_wamid(&peer, Direction::Inbound), at);
+        let card = Some(meta_json::contact_card(author));
+        self.deliver_items(number, &peer, vec![ItemContent::Message { card, message }], at);
     }
 
-    /// Schedules the webhook of a customer's message.
-    pub(super) fn deliver_message(
+    /// Schedules webhooks that concern one customer, in their order.
+    pub(super) fn deliver_items(
         &self,
         number: &Arc<SimulatedNumber>,
-        author: &Phone,
-        name: &str,
-        message: Value,
+        customer: &Address,
+        items: Vec<ItemContent>,
         at: Timestamp,
     ) {
-        let matter = ItemContent::Message { card: meta_json::contact_card(author, name), message };
-        let piece = WebhookItem { number: number.clone(), matter };
-        let mut dice = self.customer_rng(RandomPurpose::Line, author);
-        let scheduled = self.schedule_items(author, vec![(at, piece)], &mut dice, None, || {});
+        let mut written = 0;
+        for item in &items {
+            if let ItemContent::Message { message, .. } = item {
+                written += 1;
+                if let Some(wamid) = message.get("id").and_then(Value::as_str)
+                    && !matches!(
+                        message.get("type").and_then(Value::as_str),
+                        Some("edit" | "revoke" | "reaction")
+                    )
+                {
+                    lock_mutex(&self.recent).note(customer, Direction::Inbound, wamid);
+                }
+            }
+        }
+        let given = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        let piece = |matter| (at, WebhookItem { number: number.clone(), matter });
+        let pieces = items.into_iter().map(piece).collect();
+        let mut dice = self.customer_rng(RandomPurpose::Line, customer);
+        let scheduled = self.schedule_items(customer, pieces, &mut dice, None, || {});
         self.update_counts(|counts| match scheduled {
-            Ok(()) => counts.inbound += 1,
-            Err(NoRoom) => counts.given_up += 1,
+            Ok(()) => counts.inbound += written,
+            Err(NoRoom) => counts.given_up += given,
         });
     }
 
@@ -262,7 +302,7 @@ impl SimulatorState {
     /// one has ended. `before` runs when the lane has capacity for all, before any of them is visible.
     pub(super) fn schedule_items(
         &self,
-        customer: &Phone,
+        customer: &Address,
         pieces: Vec<(Timestamp, WebhookItem)>,
         dice: &mut StdRng,
         done: Option<oneshot::Sender<()>>,
@@ -302,9 +342,9 @@ impl SimulatorState {
     }
 
     /// Returns the lane of a customer; it is always the same one.
-    fn lane_of(&self, customer: &Phone) -> Option<&mpsc::Sender<QueuedItem>> {
+    fn lane_of(&self, customer: &Address) -> Option<&mpsc::Sender<QueuedItem>> {
         let lanes = u64::try_from(self.inboxes.len()).ok()?;
-        let lane = hash_of(customer.as_digits()).checked_rem(lanes)?;
+        let lane = hash_of(whatsapp_ids::bare_text(customer)).checked_rem(lanes)?;
         self.inboxes.get(usize::try_from(lane).ok()?)
     }
 }

@@ -9,6 +9,7 @@ mod child;
 mod client;
 pub(crate) mod database;
 mod delays;
+pub(crate) mod graph_stub;
 mod meta_webhook;
 pub(crate) mod nodes;
 pub(crate) mod postgres;
@@ -81,6 +82,8 @@ pub(crate) struct Options {
     pub(crate) simulator: Option<WhatsAppSimulator>,
     /// What the simulator plays.
     pub(crate) script: Option<SimulatorScript>,
+    /// Another WhatsApp than the simulated one.
+    pub(crate) graph: Option<String>,
     environment: HashMap<String, String>,
 }
 
@@ -102,6 +105,7 @@ pub(crate) struct TestServer {
     /// The server's time.
     pub(crate) clock: Arc<Clock>,
     address: SocketAddr,
+    graph: Option<String>,
     settings: Settings,
     running: Option<RunningServer>,
     numbers: AtomicU64,
@@ -130,6 +134,7 @@ impl TestServer {
             node: false,
             simulator: None,
             script: None,
+            graph: None,
             environment: HashMap::new(),
         };
         options.set("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN);
@@ -167,6 +172,7 @@ impl TestServer {
             simulator,
             clock: options.clock,
             address,
+            graph: options.graph,
             settings,
             running: None,
             numbers: AtomicU64::new(1),
@@ -184,7 +190,7 @@ impl TestServer {
             verify_token: Secret::new(VERIFY_TOKEN),
             sandbox_keys: None,
         };
-        let graph = self.simulator.base_url();
+        let graph = self.graph.clone().unwrap_or_else(|| self.simulator.base_url());
         let started = RunningServer::start(&self.settings, secrets, &graph, listener, self.clock.clone());
         self.running = Some(Box::pin(started).await.unwrap());
     }

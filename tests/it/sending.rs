@@ -113,8 +113,11 @@ async fn a_recipient_with_too_many_messages_is_delayed_alone() {
     })
     .await;
     let sends = server.simulator.sends();
-    let order: Vec<_> =
-        sends.into_iter().filter(|send| send.to == phone(1)).map(|send| send.opaque.unwrap()).collect();
+    let order: Vec<_> = sends
+        .into_iter()
+        .filter(|send| send.to.phone() == Some(&phone(1)))
+        .map(|send| send.opaque.unwrap())
+        .collect();
     assert_eq!(order, ids);
 }
 

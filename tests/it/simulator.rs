@@ -2,6 +2,7 @@
 
 mod calls;
 mod graph;
+mod occasions;
 mod page;
 mod receiver;
 mod rules;
@@ -17,7 +18,7 @@ use kabar::simulator::{
 };
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{PhoneNumberId, Secret};
-use kabar_core::domain::message::{InboundItem, InboundMessage, StatusReport};
+use kabar_core::domain::inbound::{InboundFact, InboundItem, InboundMessage, ItemOwner, StatusReport};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus::{Delivered, Failed, Read, Sent};
 use kabar_core::domain::time::Timestamp;
@@ -84,16 +85,14 @@ impl Stage {
     }
 
     async fn status(&mut self) -> StatusReport {
-        match self.item().await {
-            InboundItem::Status(report) => report,
-            InboundItem::Message(_) => panic!("nobody was to write"),
-        }
+        let InboundFact::Status(report) = self.item().await.fact else { panic!("nobody was to write") };
+        *report
     }
 
     async fn message(&mut self) -> InboundMessage {
         loop {
-            if let InboundItem::Message(message) = self.item().await {
-                return message;
+            if let InboundFact::Message(message) = self.item().await.fact {
+                return *message;
             }
         }
     }
@@ -109,12 +108,18 @@ async fn a_send_is_answered_and_its_statuses_follow_in_order() {
     let mut stage = stage(|_| {}).await;
     let (status, answer) = stage.send("+1 202 555 0141").await;
     assert_eq!(status, 200);
-    assert_eq!(answer["contacts"], json!([{"input": "+1 202 555 0141", "wa_id": "12025550141"}]));
+    let contact = &answer["contacts"][0];
+    assert_eq!((&contact["input"], &contact["wa_id"]), (&json!("+1 202 555 0141"), &json!("12025550141")));
+    assert!(contact.get("user_id").is_none(), "a number was addressed");
     let wamid = answer["messages"][0]["id"].as_str().unwrap();
     for expected in [Sent, Delivered, Read] {
         let report = stage.status().await;
         assert_eq!((report.status, &*report.wamid, report.error), (expected, wamid, None));
         assert_eq!(report.echo.unwrap().to_string(), OPAQUE);
+        let recipient = report.recipient.unwrap();
+        assert!(recipient.user_id.unwrap().as_str().starts_with("US."));
+        assert_eq!(recipient.wa_id.or(recipient.phone).unwrap().as_digits(), "12025550141");
+        assert!(report.pricing.unwrap().contains("free_customer_service"));
     }
     let sends = stage.simulator.sends();
     assert_eq!((sends.len(), &*sends[0].wamid, sends[0].opaque.as_deref()), (1, wamid, Some(OPAQUE)));
@@ -265,15 +270,22 @@ async fn network_faults_happen_when_asked_for() {
     assert_eq!(stage.status().await.status, Sent);
 }
 
+/// The number of a message's author.
+fn author_of(message: &InboundMessage) -> Phone {
+    let ItemOwner::Person(party) = &message.owner else { panic!("{message:?}") };
+    party.phone.clone().or_else(|| party.wa_id.clone()).unwrap()
+}
+
 /// What each customer wrote, in order, without what differs from start to start.
 async fn conversations(seed: u64, messages: usize) -> HashMap<Phone, Vec<(String, String)>> {
     let mut stage = stage(|options| (options.seed, options.traffic_per_minute) = (seed, 60_000)).await;
     let mut said: HashMap<Phone, Vec<_>> = HashMap::new();
     for _ in 0..messages {
         let message = stage.message().await;
-        assert!(message.from.as_digits().starts_with("447700900") && message.profile_name.is_some());
+        let author = author_of(&message);
+        assert!(author.as_digits().starts_with("447700900") && message.owner.party().name.is_some());
         let line = (message.kind.as_str().to_owned(), message.content.to_string());
-        said.entry(message.from).or_default().push(line);
+        said.entry(author).or_default().push(line);
     }
     said
 }
@@ -314,11 +326,11 @@ async fn traffic_has_a_rate_and_people_answer() {
     clock.advance_manual(Duration::from_secs(20));
     let reply = loop {
         let message = stage.message().await;
-        if message.from.as_digits() == "12025550141" {
+        if author_of(&message).as_digits() == "12025550141" {
             break message;
         }
     };
-    assert!(!reply.content.is_empty() && reply.profile_name.is_some());
+    assert!(!reply.content.is_empty() && reply.owner.party().name.is_some());
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ pub(super) const fn count_items(command: &AccountCommand) -> usize {
         | AccountCommand::PatchConversation(_)
         | AccountCommand::CreateContact(_)
         | AccountCommand::PatchContact { .. }
+        | AccountCommand::RecordProbe(_)
         | AccountCommand::Configure(_) => 1,
     }
 }

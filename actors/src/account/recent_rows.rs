@@ -1,16 +1,19 @@
 //! Answers the needs of a batch from memory; the rest is read by SQL.
 //!
 //! Invariant: a need is answered completely or stays. A loaded conversation, for example, answers for the
-//! conversation of a phone number, but not for the contact's own row, which a rule then finds not loaded.
+//! identifiers of its contact, but not for the contact's own row, which a rule then finds not loaded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use kabar_core::domain::conversation::Conversation;
+use kabar_core::domain::draft::ConversationMerge;
+use kabar_core::domain::identity::IdentifierKey;
 use kabar_core::domain::loaded_rows::LoadedRows;
 use kabar_core::domain::message::Message;
-use kabar_core::domain::phone::Phone;
 use kabar_core::domain::row_needs::RowNeeds;
+use kabar_core::domain::time::Timestamp;
+use kabar_core::domain::wamid::wamid_key;
 use kabar_core::ids::{ConversationId, MessageId};
 
 use crate::view::Conversations;
@@ -21,7 +24,7 @@ const RECENT_MESSAGES_MAX: usize = 1024;
 /// Indices of the writer; readers do not share them.
 #[derive(Debug, Default)]
 pub(super) struct AccountIndex {
-    by_phone: HashMap<Phone, ConversationId>,
+    by_identifier: HashMap<IdentifierKey, ConversationId>,
     young: RecentRows,
     /// The generation before. It is dropped when the young one is full.
     old: RecentRows,
@@ -36,11 +39,29 @@ struct RecentRows {
 
 impl AccountIndex {
     pub(super) fn index_conversation(&mut self, conversation: &Conversation) {
-        self.by_phone.insert(conversation.contact.phone.clone(), conversation.id);
+        for key in conversation.contact.identity.keys() {
+            self.by_identifier.insert(key, conversation.id);
+        }
     }
 
     pub(super) fn forget_conversation(&mut self, conversation: &Conversation) {
-        self.by_phone.remove(&conversation.contact.phone);
+        for key in conversation.contact.identity.keys() {
+            if self.by_identifier.get(&key) == Some(&conversation.id) {
+                self.by_identifier.remove(&key);
+            }
+        }
+    }
+
+    /// Moves the messages of a conversation to the one that it was merged into.
+    pub(super) fn move_messages(&mut self, merge: ConversationMerge, at: Timestamp) {
+        for message in self.young.messages.values_mut().chain(self.old.messages.values_mut()) {
+            if message.conversation_id == merge.from {
+                let mut moved = (**message).clone();
+                (moved.conversation_id, moved.contact_id) = (merge.into, merge.contact);
+                moved.updated_at = at;
+                *message = Arc::new(moved);
+            }
+        }
     }
 
     /// Keeps a message as the last commit left it.
@@ -49,7 +70,7 @@ impl AccountIndex {
             self.old = std::mem::take(&mut self.young);
         }
         if let Some(wamid) = &message.wamid {
-            self.young.by_wamid.insert(wamid.clone(), message.id);
+            self.young.by_wamid.insert(wamid_key(wamid), message.id);
         }
         self.young.messages.insert(message.id, message.clone());
     }
@@ -59,6 +80,7 @@ impl AccountIndex {
         self.young.messages.get(&id).or_else(|| self.old.messages.get(&id))
     }
 
+    /// Finds a message of the last two generations by the key of WhatsApp's id.
     fn message_of(&self, wamid: &str) -> Option<&Arc<Message>> {
         self.recent_message(*self.young.by_wamid.get(wamid).or_else(|| self.old.by_wamid.get(wamid))?)
     }
@@ -73,11 +95,13 @@ impl AccountIndex {
         needs
             .conversations
             .retain(|id| is_unanswered(conversations.get(*id), |row| rows.put_conversation(row)));
-        needs.phones.retain(|phone| {
-            let conversation = self.by_phone.get(phone).and_then(|id| conversations.get(*id));
-            is_unanswered(conversation, |row| rows.put_conversation(row))
+        needs.identifiers.retain(|key| {
+            let conversation = self.by_identifier.get(key).and_then(|id| conversations.get(*id));
+            // An identifier that has moved to a contact without a conversation in memory is looked up.
+            let current = conversation.filter(|row| row.contact.identity.has_key(key));
+            is_unanswered(current, |row| rows.put_conversation(row))
         });
-        // Statuses that were parked for a message were applied when it got its wamid, so a message known under
+        // Items that were parked for a message were applied when it got its wamid, so a message known under
         // that id has none.
         needs.parked.retain(|wamid| is_unanswered(self.message_of(wamid), |_| rows.put_absent_parked(wamid)));
         needs.wamids.retain(|wamid| is_unanswered(self.message_of(wamid), |row| rows.put_message(row)));

@@ -181,6 +181,9 @@ impl SenderState {
             self.backlog.wake_due(now);
             let pace = account.messages_per_second;
             let calls_max = usize::try_from(pace).unwrap_or(CALLS_MAX).clamp(CALLS_MIN, CALLS_MAX);
+            // After a refusal of the account the first message goes alone: its outcome decides.
+            let alone = account.recovery.is_some_and(|recovery| recovery.trial);
+            let calls_max = if alone { 1 } else { calls_max };
             let room = calls_max.saturating_sub(self.backlog.count_away());
             let wanted = u32::try_from(self.backlog.count_ready().min(room)).unwrap_or(u32::MAX);
             let leave = self.parts.account.entry().lock_pace().take_allowance(wanted, pace, now);

@@ -197,7 +197,6 @@ impl AccountRegistry {
             ViewResult::Answer(answer) => {
                 Ok((Some(self.render_rows(view, question, &answer)), answer.cache_ttl()))
             }
-            ViewResult::Nothing => Ok((None, MISSING_TTL)),
             ViewResult::Unknown => self.fill_from_below(resident, view, question).await,
         }
     }
@@ -270,8 +269,6 @@ impl AccountRegistry {
 /// Answer of the view alone, without SQL.
 enum ViewResult {
     Answer(QueryResult),
-    /// There is no such row.
-    Nothing,
     /// The row may lie below the horizon, or such rows are never in memory.
     Unknown,
 }
@@ -284,7 +281,7 @@ fn resident_rows(view: &AccountView, question: &ReadQuery) -> ViewResult {
             .map_or(ViewResult::Unknown, |page| ViewResult::Answer(QueryResult::Conversations(page))),
         ReadQuery::Conversation(id) => match view.conversations.get(*id) {
             Some(thread) => ViewResult::Answer(QueryResult::Conversation(thread.clone())),
-            None if view.conversations.view_horizon().is_none() => ViewResult::Nothing,
+            // It may have been merged into another one: such rows are in no list, and not in memory.
             None => ViewResult::Unknown,
         },
         ReadQuery::Events(query) | ReadQuery::EventFrames(query) => {

@@ -110,6 +110,8 @@ impl AccountRegistry {
         context.tasks.spawn(async move { purger.purge_rows().await });
         let executor = accounts.clone();
         context.tasks.spawn(async move { executor.keep_carrying_out(effect_requests).await });
+        let prober = accounts.clone();
+        context.tasks.spawn(async move { prober.keep_probing().await });
         let keeper = accounts.clone();
         context.tasks.spawn(async move { keeper.keep_place().await });
         if accounts.is_clustered() {

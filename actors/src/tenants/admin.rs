@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::account::{Account, AccountProfile, AccountStatus, PhoneNumberId, Secret};
 use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::row_version::RowVersion;
@@ -246,6 +246,9 @@ impl TenantDirectory {
             phone: new.phone,
             name: new.name,
             status: AccountStatus::Connected,
+            status_reason: None,
+            recovery: None,
+            profile: AccountProfile::default(),
             access_token: new.access_token,
             app_secret: new.app_secret,
             messages_per_second: MESSAGES_PER_SECOND,

@@ -82,7 +82,10 @@ impl AccountView {
             committed_at: at,
             conversations,
             conversation_pages: keep(&self.conversation_pages, changes.conversations.is_empty()),
-            message_pages: keep(&self.message_pages, changes.messages.is_empty()),
+            message_pages: keep(
+                &self.message_pages,
+                changes.messages.is_empty() && changes.merges.is_empty(),
+            ),
             contact_pages: keep(&self.contact_pages, changes.contacts.is_empty()),
             event_pages: keep(&self.event_pages, sequence == self.sequence),
             single_messages: self.single_messages.clone(),
@@ -92,6 +95,11 @@ impl AccountView {
     /// Drops the pages of single messages that a commit changed. To be called once the commit is
     /// durable, before it is acknowledged.
     pub(crate) fn forget_messages(&self, changes: &AccountChanges) {
+        if !changes.merges.is_empty() {
+            // The moved messages are not listed.
+            self.single_messages.forget_all();
+            return;
+        }
         self.single_messages.forget_queries(changes.messages.keys().copied().map(ReadQuery::Message));
     }
 

@@ -107,8 +107,13 @@ impl Conversations {
     }
 
     /// Adds a conversation, or replaces its former state.
+    ///
+    /// A conversation that was merged into another one is in no list.
     pub(crate) fn put_conversation(&mut self, conversation: Arc<Conversation>) {
         self.remove_conversation(conversation.id);
+        if conversation.merged_into.is_some() {
+            return;
+        }
         let place = self.shelf_mut(conversation.status);
         place.by_recency.insert(recency_key(&conversation), conversation.clone());
         place.by_updated.insert(updated_key(&conversation), conversation.clone());

@@ -135,7 +135,7 @@ impl QueryResult {
         Duration::from_secs(match message.status {
             MessageStatus::Pending | MessageStatus::Sent | MessageStatus::Received => 5,
             MessageStatus::Delivered => 10,
-            MessageStatus::Read | MessageStatus::Failed => 60,
+            MessageStatus::Read | MessageStatus::Played | MessageStatus::Failed => 60,
         })
     }
 

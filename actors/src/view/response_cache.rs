@@ -141,6 +141,12 @@ impl ResponseCache {
         }
     }
 
+    /// Drops all pages.
+    pub(crate) fn forget_all(&self) {
+        let questions: Vec<ReadQuery> = self.lock_cells().by_question.keys().cloned().collect();
+        self.forget_queries(questions.into_iter());
+    }
+
     /// Removes pages that may not be served any more.
     pub(crate) fn expire_responses(&self, now: MonotonicInstant) {
         self.lock_cells().expire_cells(now);

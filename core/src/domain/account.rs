@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::phone::Phone;
 use super::time::Timestamp;
@@ -56,7 +57,7 @@ pub enum AccountStatus {
     Connected,
     /// Disconnected by the operator.
     Disconnected,
-    /// WhatsApp refused its token (error codes 190, 0); the operator must supply a new one.
+    /// WhatsApp refuses the account as such. Nothing is sent until it accepts the account again.
     Degraded,
     /// The connection is not completed yet.
     Onboarding,
@@ -108,6 +109,89 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Properties of a number as Meta tells them. `None` where nothing was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountProfile {
+    /// WhatsApp Business Account that the number belongs to.
+    pub waba_id: Option<Arc<str>>,
+    /// Meta's word for the quality of the number.
+    pub quality_rating: Option<Arc<str>>,
+    /// Meta's word for the limit of conversations.
+    pub messaging_limit_tier: Option<Arc<str>>,
+    /// Verified name.
+    pub verified_name: Option<Arc<str>>,
+    /// State of the verified name.
+    pub name_status: Option<Arc<str>>,
+}
+
+impl AccountProfile {
+    /// Returns `true` when something differs that clients are told of by an event: anything but the WhatsApp
+    /// Business Account, which any webhook may teach.
+    #[must_use]
+    pub fn is_news_after(&self, before: &Self) -> bool {
+        Self { waba_id: None, ..self.clone() } != Self { waba_id: None, ..before.clone() }
+    }
+
+    /// The limit of conversations a day; `None` where it is unknown or unlimited.
+    #[must_use]
+    pub fn messaging_limit(&self) -> Option<i64> {
+        let word = self.messaging_limit_tier.as_deref()?.strip_prefix("TIER_")?;
+        let (digits, factor) = match word.strip_suffix('K') {
+            Some(thousands) => (thousands, 1000),
+            None => (word, 1),
+        };
+        digits.parse::<i64>().ok()?.checked_mul(factor)
+    }
+
+    /// Takes over what another statement tells. Returns `false` when nothing changed.
+    pub fn update_from(&mut self, told: &Self) -> bool {
+        let before = self.clone();
+        for (known, told) in [
+            (&mut self.waba_id, &told.waba_id),
+            (&mut self.quality_rating, &told.quality_rating),
+            (&mut self.messaging_limit_tier, &told.messaging_limit_tier),
+            (&mut self.verified_name, &told.verified_name),
+            (&mut self.name_status, &told.name_status),
+        ] {
+            if told.is_some() {
+                known.clone_from(told);
+            }
+        }
+        *self != before
+    }
+}
+
+/// Waits before WhatsApp is asked again, after 0, 1, 2, … failures; the last one repeats.
+const RECOVERY_WAITS: [Duration; 6] = [
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_mins(30),
+    Duration::from_hours(1),
+    Duration::from_hours(1),
+];
+
+/// Recovery of an account that WhatsApp refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountRecovery {
+    /// Attempts that failed since the account was refused.
+    pub failures: u32,
+    /// Wall time of the next attempt.
+    pub next_at: Timestamp,
+    /// WhatsApp answers again, and the oldest waiting message goes alone: its outcome decides.
+    pub trial: bool,
+}
+
+impl AccountRecovery {
+    /// The recovery after this number of failures.
+    #[must_use]
+    pub fn after_failures(failures: u32, now: Timestamp) -> Self {
+        let place = usize::try_from(failures).unwrap_or(usize::MAX).min(RECOVERY_WAITS.len() - 1);
+        let wait = RECOVERY_WAITS.get(place).copied().unwrap_or(Duration::from_hours(1));
+        Self { failures, next_at: now.plus_duration(wait), trial: false }
+    }
+}
+
 /// One connected number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -125,6 +209,12 @@ pub struct Account {
     pub name: Option<Arc<str>>,
     /// Connection state; only `Connected` can send.
     pub status: AccountStatus,
+    /// Reason for the state, in readable form; `None` while it is connected.
+    pub status_reason: Option<Arc<str>>,
+    /// Recovery, while WhatsApp refuses the account or its first message after that is under way.
+    pub recovery: Option<AccountRecovery>,
+    /// Properties as Meta tells them.
+    pub profile: AccountProfile,
     /// Bearer token for Meta's API.
     pub access_token: Secret,
     /// Key of its webhooks' signatures; `None` when the server's key applies.
@@ -140,8 +230,12 @@ pub struct Account {
 /// Changes to an account that the operator, or a refusal by WhatsApp, makes. `None` leaves a field alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountPatch {
-    /// New status.
+    /// New status. It clears the reason of the former one.
     pub status: Option<AccountStatus>,
+    /// Reason for the new status.
+    pub status_reason: Option<Arc<str>>,
+    /// Properties that Meta told.
+    pub profile: AccountProfile,
     /// New token.
     pub access_token: Option<Secret>,
     /// New webhook secret.
@@ -156,9 +250,18 @@ impl AccountPatch {
         let before = account.clone();
         if let Some(status) = self.status {
             account.status = status;
+            account.status_reason.clone_from(&self.status_reason);
+            account.recovery = None;
         }
+        account.profile.update_from(&self.profile);
         if let Some(token) = &self.access_token {
             account.access_token = token.clone();
+            // A refused token may have been the reason: the next message shows it.
+            if account.status == AccountStatus::Degraded && self.status.is_none() {
+                account.status = AccountStatus::Connected;
+                account.status_reason = None;
+                account.recovery = None;
+            }
         }
         if let Some(secret) = &self.app_secret {
             account.app_secret = Some(secret.clone());

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::account::{Account, AccountPatch};
+use super::account::{Account, AccountPatch, AccountProfile};
 pub use super::command_refusal::CommandRefusal;
 use super::contact::{Contact, ContactPatch, NewContact};
 use super::conversation::{Conversation, ConversationStatus};
 use super::due_time::DueTime;
 use super::effect::{EffectId, EffectRefusal};
-use super::message::{InboundItem, Message, OutgoingMessage, SendOutcome, WaitingMessage};
+use super::inbound::InboundItem;
+use super::message::{Message, OutgoingMessage, SendOutcome, WaitingMessage};
 use super::monotonic::MonotonicInstant;
 use super::organisation::User;
 use crate::ids::{ContactId, ConversationId, MessageId};
@@ -53,6 +54,9 @@ pub enum AccountCommand {
     RecordSends(Vec<(MessageId, SendOutcome)>),
     /// Carry out effects that hooks requested: those that still wait, in order.
     CarryOut(Vec<EffectCommand>),
+    /// Record the answer to a look at the account's own number: its properties, or `None` when WhatsApp still
+    /// refuses the account.
+    RecordProbe(Option<AccountProfile>),
     /// Change the account itself.
     Configure(AccountPatch),
 }

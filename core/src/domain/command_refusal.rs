@@ -21,7 +21,10 @@ pub enum CommandRefusal {
     /// No such contact in this account.
     #[error("no such contact")]
     NoContact,
-    /// The number is a contact already.
-    #[error("the number is a contact already")]
+    /// The identifier is a contact's already.
+    #[error("the identifier is a contact's already")]
     ContactExists(ContactId),
+    /// WhatsApp has no read receipts in groups.
+    #[error("messages of a group cannot be marked as read")]
+    GroupMessage,
 }

@@ -59,6 +59,11 @@ pub struct Conversation {
     /// Time of the contact's latest message, by WhatsApp's own clock (never later than the commit that stored
     /// it). The 24-hour window counts from here.
     pub last_inbound_at: Option<Timestamp>,
+    /// Newest time of WhatsApp's at which a message named the contact's current number. Only a later item can
+    /// show that the number is another person's.
+    pub number_named_at: Option<Timestamp>,
+    /// Conversation that this one was merged into. It has no messages then, and is in no list.
+    pub merged_into: Option<ConversationId>,
     /// Account clock.
     pub created_at: Timestamp,
     /// Account clock.

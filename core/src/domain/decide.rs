@@ -4,15 +4,24 @@
 //! changes nothing. An item that WhatsApp repeats changes nothing the second time. Every visible change is
 //! stamped with the draft's instant and has its event.
 
+mod account_recovery;
 mod contacts;
 mod conversations;
 mod effects;
+mod identities;
+mod merges;
+mod message_changes;
 mod messages;
+mod parked_items;
+mod preferences;
+mod send_attempts;
+mod sends;
 mod statuses;
 
 use super::command::{AccountCommand, CommandRefusal, CommandReply};
 use super::draft::Draft;
-use super::message::InboundItem;
+use super::event::EventKind;
+use super::inbound::{AccountNotice, InboundFact, InboundItem};
 use super::row_needs::RowNotLoaded;
 
 /// Reason for which a command was not carried out.
@@ -41,32 +50,84 @@ pub fn decide_command(draft: &mut Draft<'_>, command: &AccountCommand) -> Result
 fn apply_inbound(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<CommandReply, DecideError> {
     Ok(match command {
         AccountCommand::Ingest(items) => {
-            for_each(draft, items, |draft, item| match item {
-                InboundItem::Message(message) => messages::receive_message(draft, message),
-                InboundItem::Status(report) => statuses::report_status(draft, report),
-            })?;
+            for_each(draft, items, apply_item)?;
             CommandReply::Ingested
         }
-        AccountCommand::Send(outgoing) => messages::queue_send(draft, outgoing)?,
-        AccountCommand::MarkRead { wamid } => messages::mark_read(draft, wamid)?,
+        AccountCommand::Send(outgoing) => sends::queue_send(draft, outgoing)?,
+        AccountCommand::MarkRead { wamid } => sends::mark_read(draft, wamid)?,
         AccountCommand::PatchConversation(patch) => conversations::patch_conversation(draft, patch)?,
         AccountCommand::CreateContact(contact) => contacts::create_contact(draft, contact)?,
         AccountCommand::PatchContact { id, patch } => contacts::patch_contact(draft, *id, patch)?,
-        AccountCommand::BeginSends { seen, settle_by, .. } => statuses::begin_sends(draft, seen, *settle_by)?,
+        AccountCommand::BeginSends { seen, settle_by, .. } => {
+            send_attempts::begin_sends(draft, seen, *settle_by)?
+        }
         AccountCommand::RecordSends(ended) => {
-            for_each(draft, ended, |draft, (id, outcome)| statuses::record_send(draft, *id, outcome))?;
+            for_each(draft, ended, |draft, (id, outcome)| send_attempts::record_send(draft, *id, outcome))?;
             CommandReply::Recorded
         }
         AccountCommand::CarryOut(orders) => {
             for_each(draft, orders, effects::carry_out)?;
             CommandReply::Recorded
         }
+        AccountCommand::RecordProbe(told) => {
+            account_recovery::record_probe(draft, told.as_ref());
+            CommandReply::Recorded
+        }
         AccountCommand::Configure(patch) => {
             let mut account = (*draft.account).clone();
             let changed = patch.apply(&mut account);
-            CommandReply::Account(if changed { draft.write_account(account) } else { draft.account.clone() })
+            if changed {
+                let account = draft.write_account(account);
+                draft.emit_event(EventKind::AccountUpdated(account));
+            }
+            CommandReply::Account(draft.account.clone())
         }
     })
+}
+
+/// Applies one item of a webhook.
+fn apply_item(draft: &mut Draft<'_>, item: &InboundItem) -> Result<(), RowNotLoaded> {
+    let raw = item.raw.as_ref();
+    match &item.fact {
+        InboundFact::Message(message) => messages::receive_message(draft, message, raw),
+        InboundFact::Edit(edit) => message_changes::receive_edit(draft, edit, raw),
+        InboundFact::Revoke(revoke) => message_changes::receive_revoke(draft, revoke, raw),
+        InboundFact::Status(report) => {
+            draft.keep_raw(raw);
+            parked_items::receive_status(draft, report)
+        }
+        InboundFact::Call(call) => messages::report_call(draft, call, raw),
+        InboundFact::Preference(preference) => preferences::apply_preference(draft, preference),
+        InboundFact::Person(notice) => identities::learn_notice(draft, notice),
+        InboundFact::Field(notice) => {
+            draft.emit_event(EventKind::WhatsAppField(notice.clone()));
+            Ok(())
+        }
+        InboundFact::Account(notice) => {
+            apply_account_notice(draft, notice);
+            Ok(())
+        }
+        InboundFact::RawOnly => {
+            draft.keep_raw(raw);
+            Ok(())
+        }
+    }
+}
+
+/// Applies news about the account itself.
+fn apply_account_notice(draft: &mut Draft<'_>, notice: &AccountNotice) {
+    let mut account = (*draft.account).clone();
+    let before = account.profile.clone();
+    if account.profile.update_from(&notice.profile) {
+        let news = account.profile.is_news_after(&before);
+        let account = draft.write_account(account);
+        if news {
+            draft.emit_event(EventKind::AccountUpdated(account));
+        }
+    }
+    if let Some(reason) = &notice.refusal {
+        account_recovery::degrade_account(draft, reason);
+    }
 }
 
 /// Applies a rule to each item. Items behind one that lacks a row are still decided, so that one more round

@@ -11,8 +11,11 @@ use super::contact::Contact;
 use super::conversation::Conversation;
 use super::effect::{EffectId, SettledEffect};
 use super::event::EventKind;
+use super::identity::IdentifierKey;
+use super::inbound::RawItem;
 use super::loaded_rows::LoadedRows;
-use super::message::{Message, StatusReport};
+use super::message::Message;
+use super::parked::ParkedItem;
 use super::row_needs::{RowNeeds, RowNotLoaded};
 use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, IdSource, MessageId};
@@ -44,14 +47,42 @@ pub struct AccountChanges {
     pub messages: BTreeMap<MessageId, Arc<Message>>,
     /// Events, in order, not numbered yet.
     pub events: Vec<EventKind>,
-    /// Statuses to keep for messages not known yet.
-    pub parked: Vec<StatusReport>,
-    /// WhatsApp's ids with parked statuses that have been applied.
+    /// Items to keep for messages not known yet.
+    pub parked: Vec<ParkedItem>,
+    /// Keys of WhatsApp's ids with parked items that have been applied.
     pub unparked: Vec<Arc<str>>,
+    /// Contacts that identifiers belong to from now on.
+    pub identifiers: BTreeMap<IdentifierKey, ContactId>,
+    /// Items as they came.
+    pub raw: Vec<RawItem>,
+    /// Messages that were taken back: their content goes everywhere.
+    pub erased: Vec<ErasedMessage>,
+    /// Conversations that became one.
+    pub merges: Vec<ConversationMerge>,
     /// WhatsApp's ids of messages to be reported as read.
     pub read_receipts: Vec<Arc<str>>,
     /// Outcomes of effects of hooks.
     pub effects: Vec<SettledEffect>,
+}
+
+/// A message that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasedMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Key of WhatsApp's id; raw items are kept under it.
+    pub wamid_key: Arc<str>,
+}
+
+/// A conversation whose messages all belong to another one from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConversationMerge {
+    /// Conversation that loses its messages.
+    pub from: ConversationId,
+    /// Conversation that gets them.
+    pub into: ConversationId,
+    /// Contact of the latter.
+    pub contact: ContactId,
 }
 
 impl AccountChanges {
@@ -65,6 +96,10 @@ impl AccountChanges {
             && self.events.is_empty()
             && self.parked.is_empty()
             && self.unparked.is_empty()
+            && self.identifiers.is_empty()
+            && self.raw.is_empty()
+            && self.erased.is_empty()
+            && self.merges.is_empty()
             && self.effects.is_empty()
     }
 }
@@ -103,6 +138,13 @@ impl<'a> Draft<'a> {
         self.missing.insert_need(missing.0);
     }
 
+    /// Draws the id of a new contact, which has no conversation yet.
+    pub(super) fn next_contact_id(&mut self) -> ContactId {
+        let id = ContactId::from_bits(self.next_bits());
+        self.facts.put_absent_conversation(id);
+        id
+    }
+
     /// Draws the id of a new conversation, which has no unread messages yet.
     pub(super) fn next_conversation_id(&mut self) -> ConversationId {
         let id = ConversationId::from_bits(self.next_bits());
@@ -120,10 +162,15 @@ impl<'a> Draft<'a> {
         self.changes.events.push(event);
     }
 
-    /// Writes a contact, stamped with the draft's instant.
+    /// Writes a contact, stamped with the draft's instant. Its identifiers belong to it from now on.
     pub fn write_contact(&mut self, mut contact: Contact) -> Arc<Contact> {
         contact.updated_at = self.now;
         let contact = Arc::new(contact);
+        for key in contact.identity.keys() {
+            if !matches!(self.facts.contact_of(&key), Ok(Some(owner)) if owner == contact.id) {
+                self.changes.identifiers.insert(key, contact.id);
+            }
+        }
         self.facts.put_contact(contact.clone());
         self.changes.contacts.insert(contact.id, contact.clone());
         contact
@@ -164,31 +211,76 @@ impl<'a> Draft<'a> {
         self.account.clone()
     }
 
-    /// Parks a status for a message not known yet, unless the same one is parked already.
+    /// Parks an item for a message not known yet, unless its slot holds one that stays.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn park_status(&mut self, report: StatusReport) -> Result<(), RowNotLoaded> {
-        let waiting = self.facts.parked_mut(&report.wamid)?;
-        if !waiting.iter().any(|known| known.status == report.status) {
-            waiting.push(report.clone());
-            self.changes.parked.push(report);
+    pub fn park_item(&mut self, item: ParkedItem) -> Result<(), RowNotLoaded> {
+        let (slot, waiting) = (item.slot(), self.facts.parked_mut(&item.wamid_key)?);
+        if waiting.iter().any(|known| known.slot() == slot && !item.replaces(known)) {
+            return Ok(());
         }
+        waiting.retain(|known| known.slot() != slot);
+        waiting.push(item.clone());
+        self.changes.parked.retain(|known| known.wamid_key != item.wamid_key || known.slot() != slot);
+        self.changes.parked.push(item);
         Ok(())
     }
 
-    /// Takes the statuses parked for a message, oldest first.
+    /// Takes the items parked for a message, oldest first.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn take_parked(&mut self, wamid: &Arc<str>) -> Result<Vec<StatusReport>, RowNotLoaded> {
-        let mut reports = std::mem::take(self.facts.parked_mut(wamid)?);
-        if !reports.is_empty() {
-            reports.sort_by_key(|report| report.at);
-            self.changes.parked.retain(|report| report.wamid != *wamid);
-            self.changes.unparked.push(wamid.clone());
+    pub fn take_parked(&mut self, key: &Arc<str>) -> Result<Vec<ParkedItem>, RowNotLoaded> {
+        let mut items = std::mem::take(self.facts.parked_mut(key)?);
+        if !items.is_empty() {
+            items.sort_by_key(ParkedItem::at);
+            self.changes.parked.retain(|item| item.wamid_key != *key);
+            self.changes.unparked.push(key.clone());
         }
-        Ok(reports)
+        Ok(items)
+    }
+
+    /// Keeps an item as it came.
+    pub fn keep_raw(&mut self, raw: Option<&RawItem>) {
+        if let Some(raw) = raw
+            && !self.changes.raw.contains(raw)
+        {
+            self.changes.raw.push(raw.clone());
+        }
+    }
+
+    /// Removes the content of a message that was taken back from everything that was kept of it.
+    pub fn erase_message(&mut self, erased: ErasedMessage) {
+        self.changes.raw.retain(|raw| raw.wamid_key != erased.wamid_key);
+        self.changes.erased.push(erased);
+    }
+
+    /// Removes the content of a message from the events of this draft.
+    pub fn forget_content(&mut self, id: MessageId) {
+        for event in &mut self.changes.events {
+            event.forget_content(id);
+        }
+    }
+
+    /// Moves all messages of a conversation to another one.
+    ///
+    /// # Errors
+    /// [`RowNotLoaded`].
+    pub fn merge_conversations(&mut self, merge: ConversationMerge) -> Result<(), RowNotLoaded> {
+        // Messages that are not changed otherwise are moved by the store, whether they are loaded or not.
+        for message in self.facts.move_messages(merge.from, merge.into)? {
+            let mut message = (*message).clone();
+            (message.conversation_id, message.contact_id) = (merge.into, merge.contact);
+            message.updated_at = self.now;
+            let message = Arc::new(message);
+            if let Some(changed) = self.changes.messages.get_mut(&message.id) {
+                *changed = message.clone();
+            }
+            self.facts.put_message(message);
+        }
+        self.changes.merges.push(merge);
+        Ok(())
     }
 
     /// Takes a pending effect, so that it is no longer pending; `false` when it was not.

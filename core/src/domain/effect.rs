@@ -123,6 +123,7 @@ impl EffectRefusal {
                 CommandRefusal::NoConversation | CommandRefusal::NoMessage | CommandRefusal::NoContact,
             )
             | Self::NoUser => "resource_not_found",
+            Self::Refused(CommandRefusal::GroupMessage) => "invalid_field_value",
             Self::OverBudget => "rate_limit_exceeded",
             Self::Suspended => "organization_suspended",
         }

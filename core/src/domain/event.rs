@@ -1,11 +1,17 @@
 //! Events of an account's durable log: its changes, in order, without gaps.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::account::Account;
 use super::contact::Contact;
 use super::conversation::Conversation;
+use super::identity::Identifier;
+use super::inbound::FieldNotice;
 use super::message::Message;
 use super::status::MessageStatus;
 use super::time::Timestamp;
-use crate::ids::{ContactId, EventId};
+use crate::ids::{ContactId, EventId, MessageId};
 
 /// Kind of an event, with the subject as the commit left it at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +43,30 @@ pub enum EventKind {
     ContactCreated(Contact),
     /// A contact changed.
     ContactUpdated(Contact),
+    /// The content of a message was replaced.
+    MessageEdited {
+        /// The message after the change.
+        message: Message,
+        /// Content before the change.
+        previous_content: Arc<str>,
+    },
+    /// A message was taken back by its author.
+    MessageRevoked(Message),
+    /// A contact's identifiers changed.
+    ContactIdentityUpdated {
+        /// The contact after the change.
+        contact: Contact,
+        /// Identifiers that it did not have before.
+        added: Vec<Identifier>,
+        /// Contact that was merged into it.
+        merged: Option<ContactId>,
+    },
+    /// A conversation was merged into another one; this is the one that is left.
+    ConversationMerged(Conversation),
+    /// A property of the account changed.
+    AccountUpdated(Arc<Account>),
+    /// A value of a webhook that is shown whole.
+    WhatsAppField(FieldNotice),
 }
 
 impl EventKind {
@@ -54,29 +84,96 @@ impl EventKind {
             Self::ConversationUpdated(_) => EventType::ConversationUpdated,
             Self::ContactCreated(_) => EventType::ContactCreated,
             Self::ContactUpdated(_) => EventType::ContactUpdated,
+            Self::MessageEdited { .. } => EventType::MessageEdited,
+            Self::MessageRevoked(_) => EventType::MessageRevoked,
+            Self::ContactIdentityUpdated { .. } => EventType::ContactIdentityUpdated,
+            Self::ConversationMerged(_) => EventType::ConversationMerged,
+            Self::AccountUpdated(_) => EventType::AccountUpdated,
+            Self::WhatsAppField(_) => EventType::WhatsAppField,
         }
     }
 
-    /// The contract's `type`.
+    /// The word of the event's type; one word for all fields of WhatsApp's.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         self.event_type().as_str()
     }
 
-    /// Contact that the event is about. A contact has one conversation, so events with the same contact
-    /// belong to the same conversation.
+    /// The contract's `type`.
+    #[must_use]
+    pub fn type_name(&self) -> Cow<'static, str> {
+        match self {
+            Self::WhatsAppField(notice) => Cow::Owned(format!("whatsapp.{}", notice.field)),
+            Self::MessageReceived(_)
+            | Self::MessageCreated(_)
+            | Self::MessageSent(_)
+            | Self::MessageStatus { .. }
+            | Self::MessageEdited { .. }
+            | Self::MessageRevoked(_)
+            | Self::ConversationCreated(_)
+            | Self::ConversationAssigned(_)
+            | Self::ConversationClosed(_)
+            | Self::ConversationUpdated(_)
+            | Self::ConversationMerged(_)
+            | Self::ContactCreated(_)
+            | Self::ContactUpdated(_)
+            | Self::ContactIdentityUpdated { .. }
+            | Self::AccountUpdated(_) => Cow::Borrowed(self.as_str()),
+        }
+    }
+
+    /// Removes the content of a message that was taken back, if the event shows that message.
+    pub(super) fn forget_content(&mut self, id: MessageId) {
+        let message = match self {
+            Self::MessageEdited { message, previous_content } => {
+                if message.id == id {
+                    *previous_content = "".into();
+                }
+                message
+            }
+            Self::MessageReceived(message)
+            | Self::MessageCreated(message)
+            | Self::MessageSent(message)
+            | Self::MessageRevoked(message)
+            | Self::MessageStatus { message, .. } => message,
+            Self::ConversationCreated(_)
+            | Self::ConversationAssigned(_)
+            | Self::ConversationClosed(_)
+            | Self::ConversationUpdated(_)
+            | Self::ConversationMerged(_)
+            | Self::ContactCreated(_)
+            | Self::ContactUpdated(_)
+            | Self::ContactIdentityUpdated { .. }
+            | Self::AccountUpdated(_)
+            | Self::WhatsAppField(_) => return,
+        };
+        if message.id == id {
+            message.content = "".into();
+            message.payload = "{}".into();
+            message.details.referral = None;
+        }
+    }
+
+    /// Contact that the event is about; [`ContactId::NONE`] for an event of the account itself. A contact has one
+    /// conversation, so events with the same contact belong to the same conversation.
     #[must_use]
     pub const fn contact_id(&self) -> ContactId {
         match self {
             Self::MessageReceived(message)
             | Self::MessageCreated(message)
             | Self::MessageSent(message)
-            | Self::MessageStatus { message, .. } => message.contact_id,
+            | Self::MessageStatus { message, .. }
+            | Self::MessageEdited { message, .. }
+            | Self::MessageRevoked(message) => message.contact_id,
             Self::ConversationCreated(conversation)
             | Self::ConversationAssigned(conversation)
             | Self::ConversationClosed(conversation)
-            | Self::ConversationUpdated(conversation) => conversation.contact.id,
-            Self::ContactCreated(contact) | Self::ContactUpdated(contact) => contact.id,
+            | Self::ConversationUpdated(conversation)
+            | Self::ConversationMerged(conversation) => conversation.contact.id,
+            Self::ContactCreated(contact)
+            | Self::ContactUpdated(contact)
+            | Self::ContactIdentityUpdated { contact, .. } => contact.id,
+            Self::AccountUpdated(_) | Self::WhatsAppField(_) => ContactId::NONE,
         }
     }
 }
@@ -118,11 +215,17 @@ event_types! {
     ConversationUpdated = "conversation.updated",
     ContactCreated = "contact.created",
     ContactUpdated = "contact.updated",
+    MessageEdited = "message.edited",
+    MessageRevoked = "message.revoked",
+    ContactIdentityUpdated = "contact.identity_updated",
+    ConversationMerged = "conversation.merged",
+    AccountUpdated = "account.updated",
+    WhatsAppField = "whatsapp.*",
 }
 
 /// A set of event types.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct EventTypes(u16);
+pub struct EventTypes(u32);
 
 impl EventTypes {
     /// None of them.
@@ -134,11 +237,11 @@ impl EventTypes {
         EventType::ALL.iter().copied().collect()
     }
 
-    fn type_bit(one: EventType) -> u16 {
+    fn type_bit(one: EventType) -> u32 {
         let place = EventType::ALL.iter().position(|known| *known == one);
         place
             .and_then(|place| u32::try_from(place).ok())
-            .and_then(|place| 1_u16.checked_shl(place))
+            .and_then(|place| 1_u32.checked_shl(place))
             .unwrap_or(0)
     }
 

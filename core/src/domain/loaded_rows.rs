@@ -9,13 +9,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::contact::Contact;
+use super::contact::{Contact, ContactRef};
 use super::conversation::Conversation;
 use super::effect::EffectId;
-use super::message::{Message, StatusReport};
-use super::phone::Phone;
+use super::identity::IdentifierKey;
+use super::message::Message;
+use super::parked::ParkedItem;
 use super::row_needs::{RowNeed, RowNeeds, RowNotLoaded};
 use super::status::MessageStatus;
+use super::wamid::wamid_key;
 use crate::ids::{ContactId, ConversationId, MessageId, RunId};
 
 /// Values by key. A key without an entry is not loaded; an entry without a value is absent.
@@ -64,15 +66,16 @@ impl<K: Eq + Hash, V> LoadedKeys<K, V> {
 #[derive(Debug, Clone, Default)]
 pub struct LoadedRows {
     contacts: LoadedKeys<ContactId, Arc<Contact>>,
-    contact_by_phone: LoadedKeys<Phone, ContactId>,
+    contact_by_key: LoadedKeys<IdentifierKey, ContactId>,
     conversations: LoadedKeys<ConversationId, Arc<Conversation>>,
-    conversation_by_phone: LoadedKeys<Phone, ConversationId>,
+    conversation_by_contact: LoadedKeys<ContactId, ConversationId>,
     messages: LoadedKeys<MessageId, Arc<Message>>,
+    /// By the key of WhatsApp's id.
     message_by_wamid: LoadedKeys<Arc<str>, MessageId>,
     /// Whole sets: a conversation without an entry is not loaded.
     unread: HashMap<ConversationId, BTreeSet<MessageId>>,
-    /// Whole lists: an id of WhatsApp's without an entry is not loaded.
-    parked: HashMap<Arc<str>, Vec<StatusReport>>,
+    /// Whole lists, by the key of WhatsApp's id: a key without an entry is not loaded.
+    parked: HashMap<Arc<str>, Vec<ParkedItem>>,
     /// Whole sets: a run without an entry is not loaded.
     effects: HashMap<RunId, BTreeSet<u32>>,
 }
@@ -86,10 +89,7 @@ impl LoadedRows {
         needs.wamids.iter().for_each(|wamid| facts.message_by_wamid.put_absent(wamid.clone()));
         needs.messages.iter().for_each(|id| facts.messages.put_absent(*id));
         needs.contacts.iter().for_each(|id| facts.contacts.put_absent(*id));
-        for phone in needs.contact_phones.union(&needs.phones) {
-            facts.contact_by_phone.put_absent(phone.clone());
-        }
-        needs.phones.iter().for_each(|phone| facts.put_absent_conversation(phone));
+        needs.identifiers.iter().for_each(|key| facts.contact_by_key.put_absent(key.clone()));
         needs.conversations.iter().for_each(|id| facts.conversations.put_absent(*id));
         needs.unread.iter().for_each(|id| facts.put_absent_unread(*id));
         needs.parked.iter().for_each(|wamid| facts.put_absent_parked(wamid));
@@ -100,9 +100,9 @@ impl LoadedRows {
     /// Adds the rows that `other` has and `self` lacks.
     pub fn merge_rows(&mut self, other: Self) {
         self.contacts.merge_keys(other.contacts);
-        self.contact_by_phone.merge_keys(other.contact_by_phone);
+        self.contact_by_key.merge_keys(other.contact_by_key);
         self.conversations.merge_keys(other.conversations);
-        self.conversation_by_phone.merge_keys(other.conversation_by_phone);
+        self.conversation_by_contact.merge_keys(other.conversation_by_contact);
         self.messages.merge_keys(other.messages);
         self.message_by_wamid.merge_keys(other.message_by_wamid);
         for (key, ids) in other.unread {
@@ -118,19 +118,24 @@ impl LoadedRows {
 
     /// Adds, or replaces, a contact.
     pub fn put_contact(&mut self, contact: Arc<Contact>) {
-        self.contact_by_phone.put_row(contact.phone.clone(), contact.id);
+        for key in contact.identity.keys() {
+            self.contact_by_key.put_row(key, contact.id);
+        }
         self.contacts.put_row(contact.id, contact);
     }
 
     /// Adds, or replaces, a conversation.
     pub fn put_conversation(&mut self, conversation: Arc<Conversation>) {
-        self.conversation_by_phone.put_row(conversation.contact.phone.clone(), conversation.id);
+        for key in conversation.contact.identity.keys() {
+            self.contact_by_key.put_row(key, conversation.contact.id);
+        }
+        self.conversation_by_contact.put_row(conversation.contact.id, conversation.id);
         self.conversations.put_row(conversation.id, conversation);
     }
 
-    /// Records that a number has no conversation, unless one was put.
-    pub fn put_absent_conversation(&mut self, phone: &Phone) {
-        self.conversation_by_phone.put_absent(phone.clone());
+    /// Records that a contact has no conversation, unless one was put.
+    pub fn put_absent_conversation(&mut self, id: ContactId) {
+        self.conversation_by_contact.put_absent(id);
     }
 
     /// Adds, or replaces, a message. Keeps the unread messages of its conversation, if these are loaded.
@@ -143,7 +148,7 @@ impl LoadedRows {
             }
         }
         if let Some(wamid) = &message.wamid {
-            self.message_by_wamid.put_row(wamid.clone(), message.id);
+            self.message_by_wamid.put_row(wamid_key(wamid), message.id);
         }
         self.messages.put_row(message.id, message);
     }
@@ -153,15 +158,15 @@ impl LoadedRows {
         self.unread.entry(id).or_default();
     }
 
-    /// Records that no statuses are parked for a message, unless some were put.
-    pub fn put_absent_parked(&mut self, wamid: &Arc<str>) {
-        self.parked.entry(wamid.clone()).or_default();
+    /// Records that no items are parked for a message, unless some were put.
+    pub fn put_absent_parked(&mut self, key: &Arc<str>) {
+        self.parked.entry(key.clone()).or_default();
     }
 
-    /// Adds a parked status to the list of its message, if that list is loaded.
-    pub fn put_parked(&mut self, report: StatusReport) {
-        if let Some(reports) = self.parked.get_mut(&report.wamid) {
-            reports.push(report);
+    /// Adds a parked item to the list of its message, if that list is loaded.
+    pub fn put_parked(&mut self, item: ParkedItem) {
+        if let Some(items) = self.parked.get_mut(&item.wamid_key) {
+            items.push(item);
         }
     }
 
@@ -180,13 +185,23 @@ impl LoadedRows {
         self.contacts.find_row(&id, || RowNeed::Contact(id))
     }
 
-    /// Finds a contact by number.
+    /// Finds the contact that an identifier belongs to.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn contact_of(&self, phone: &Phone) -> Result<Option<&Arc<Contact>>, RowNotLoaded> {
-        let id = self.contact_by_phone.find_row(phone, || RowNeed::ContactOfPhone(phone.clone()))?;
-        id.map_or(Ok(None), |id| self.find_contact(*id))
+    pub fn contact_of(&self, key: &IdentifierKey) -> Result<Option<ContactId>, RowNotLoaded> {
+        Ok(self.contact_by_key.find_row(key, || RowNeed::Identifier(key.clone()))?.copied())
+    }
+
+    /// Finds the fields of a contact that a conversation shows: of its conversation, or else of its own row.
+    ///
+    /// # Errors
+    /// [`RowNotLoaded`].
+    pub fn contact_ref(&self, id: ContactId) -> Result<Option<ContactRef>, RowNotLoaded> {
+        if let Ok(Some(conversation)) = self.conversation_of(id) {
+            return Ok(Some(conversation.contact.clone()));
+        }
+        Ok(self.find_contact(id)?.map(|contact| ContactRef::from(&**contact)))
     }
 
     /// Finds a conversation by id.
@@ -197,14 +212,13 @@ impl LoadedRows {
         self.conversations.find_row(&id, || RowNeed::Conversation(id))
     }
 
-    /// Finds a conversation by its contact's number.
+    /// Finds a contact's conversation.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn conversation_with(&self, phone: &Phone) -> Result<Option<&Arc<Conversation>>, RowNotLoaded> {
-        let id =
-            self.conversation_by_phone.find_row(phone, || RowNeed::ConversationOfPhone(phone.clone()))?;
-        id.map_or(Ok(None), |id| self.find_conversation(*id))
+    pub fn conversation_of(&self, id: ContactId) -> Result<Option<&Arc<Conversation>>, RowNotLoaded> {
+        let found = self.conversation_by_contact.find_row(&id, || RowNeed::Contact(id))?;
+        found.map_or(Ok(None), |id| self.find_conversation(*id))
     }
 
     /// Finds a message by id.
@@ -215,12 +229,13 @@ impl LoadedRows {
         self.messages.find_row(&id, || RowNeed::Message(id))
     }
 
-    /// Finds a message by WhatsApp's id.
+    /// Finds a message by any form of WhatsApp's id.
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn message_of(&self, wamid: &Arc<str>) -> Result<Option<&Arc<Message>>, RowNotLoaded> {
-        let id = self.message_by_wamid.find_row(wamid, || RowNeed::MessageOfWamid(wamid.clone()))?;
+    pub fn message_of(&self, wamid: &str) -> Result<Option<&Arc<Message>>, RowNotLoaded> {
+        let key = wamid_key(wamid);
+        let id = self.message_by_wamid.find_row(&key, || RowNeed::MessageOfWamid(key.clone()))?;
         id.map_or(Ok(None), |id| self.find_message(*id))
     }
 
@@ -233,9 +248,32 @@ impl LoadedRows {
         Ok(unread.range(..=last).copied().collect())
     }
 
-    /// The statuses parked for a message, to be changed.
-    pub(super) fn parked_mut(&mut self, wamid: &Arc<str>) -> Result<&mut Vec<StatusReport>, RowNotLoaded> {
-        self.parked.get_mut(wamid).ok_or_else(|| RowNotLoaded(RowNeed::ParkedStatuses(wamid.clone())))
+    /// The items parked for a message, to be changed.
+    pub(super) fn parked_mut(&mut self, key: &Arc<str>) -> Result<&mut Vec<ParkedItem>, RowNotLoaded> {
+        self.parked.get_mut(key).ok_or_else(|| RowNotLoaded(RowNeed::ParkedItems(key.clone())))
+    }
+
+    /// Moves the loaded messages of a conversation to the one that it is merged into, and returns them as they
+    /// were.
+    ///
+    /// # Errors
+    /// [`RowNotLoaded`] when the unread messages of one of the two are loaded and those of the other are not.
+    pub(super) fn move_messages(
+        &mut self,
+        from: ConversationId,
+        into: ConversationId,
+    ) -> Result<Vec<Arc<Message>>, RowNotLoaded> {
+        match (self.unread.contains_key(&from), self.unread.contains_key(&into)) {
+            (true, false) => return Err(RowNotLoaded(RowNeed::UnreadMessages(into))),
+            (false, true) => return Err(RowNotLoaded(RowNeed::UnreadMessages(from))),
+            (true, true) => {
+                let moved = self.unread.insert(from, BTreeSet::new()).unwrap_or_default();
+                self.unread.entry(into).or_default().extend(moved);
+            }
+            (false, false) => {}
+        }
+        let loaded = self.messages.0.values().flatten();
+        Ok(loaded.filter(|message| message.conversation_id == from).cloned().collect())
     }
 
     /// Removes a pending effect; `false` when it is not pending.

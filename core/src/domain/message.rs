@@ -1,10 +1,12 @@
-//! A message, inbound or outbound, with its send outcomes and reports of WhatsApp.
+//! A message, inbound or outbound, and the outcomes of sending one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::Address;
 use super::due_time::DueTime;
-use super::phone::Phone;
+use super::identity::Party;
+use super::message_details::{MessageContext, MessageDetails, MessageSource, ReactionTo};
 use super::status::{MessageStatus, StatusHistory};
 use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, MessageId};
@@ -65,7 +67,7 @@ message_kinds! {
     Text = "text", Image = "image", Video = "video", Audio = "audio", Document = "document",
     Sticker = "sticker", Template = "template", Interactive = "interactive", Location = "location",
     Contacts = "contacts", Reaction = "reaction", Button = "button", Order = "order",
-    System = "system", Unsupported = "unsupported",
+    System = "system", RequestWelcome = "request_welcome", Call = "call", Unsupported = "unsupported",
 }
 
 /// Reason for which a message failed.
@@ -95,17 +97,19 @@ pub struct Message {
     /// The contact that sent or receives it.
     pub contact_id: ContactId,
     /// Sender.
-    pub from: Phone,
+    pub from: Address,
     /// Recipient.
-    pub to: Phone,
+    pub to: Address,
     /// WhatsApp's id of the message, once it is known.
     pub wamid: Option<Arc<str>>,
     /// Text, caption, or a one-line rendering.
     pub content: Arc<str>,
     /// The type's object, JSON as text.
     pub payload: Arc<str>,
-    /// WhatsApp's id of the message that this one answers.
-    pub context: Option<Arc<str>>,
+    /// What it refers to.
+    pub context: Option<MessageContext>,
+    /// What most messages lack.
+    pub details: MessageDetails,
     /// Reason for its failure; `None` unless it failed.
     pub error: Option<MessageError>,
     /// First sightings of its statuses.
@@ -146,8 +150,8 @@ impl Message {
 /// A validated message, as the account must send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutgoingMessage {
-    /// Recipient.
-    pub to: Phone,
+    /// Recipient: a number, a user id or a group; never unknown.
+    pub to: Address,
     /// Not `button`, `order`, `system` or `unsupported`.
     pub kind: MessageKind,
     /// Text, caption, or a one-line rendering.
@@ -156,6 +160,12 @@ pub struct OutgoingMessage {
     pub payload: Arc<str>,
     /// WhatsApp's id of the message that this one answers.
     pub context: Option<Arc<str>>,
+    /// The message that a reaction is for, and its emoji.
+    pub reaction: Option<ReactionTo>,
+    /// Text of the client's that comes back with the message.
+    pub callback_data: Option<Arc<str>>,
+    /// `Api` or `Hook`.
+    pub source: MessageSource,
 }
 
 impl OutgoingMessage {
@@ -171,13 +181,17 @@ impl OutgoingMessage {
 pub enum SendOutcome {
     /// Accepted under this id of WhatsApp's.
     Accepted {
-        /// WhatsApp's id.
-        wamid: Arc<str>,
+        /// WhatsApp's id; `None` when it gave one that another message has.
+        wamid: Option<Arc<str>>,
+        /// Reason for which WhatsApp holds it back; `None` when it is sent.
+        hold_reason: Option<Arc<str>>,
+        /// The recipient, as the answer names them.
+        recipient: Party,
     },
     /// Refused for good.
     Refused(MessageError),
-    /// Refused for good, because WhatsApp no longer accepts the account's token.
-    TokenRefused(MessageError),
+    /// Not sent, because WhatsApp refuses the account as such. The message goes on waiting.
+    AccountRefused(MessageError),
     /// To be tried again after this time, counted from the commit that records this, unless WhatsApp reports
     /// first that it has the message.
     Retry {
@@ -197,49 +211,4 @@ pub enum SendOutcome {
         /// Time until the next attempt.
         wait: Duration,
     },
-}
-
-/// An inbound message as WhatsApp reported it, translated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InboundMessage {
-    /// WhatsApp's id: the same id twice is the same message.
-    pub wamid: Arc<str>,
-    /// Number of the sender.
-    pub from: Phone,
-    /// The profile name that came with it.
-    pub profile_name: Option<Arc<str>>,
-    /// WhatsApp's time.
-    pub at: Timestamp,
-    /// The contract's `type`.
-    pub kind: MessageKind,
-    /// Text, caption, or a one-line rendering.
-    pub content: Arc<str>,
-    /// The type's object, JSON as text; the whole message when unsupported.
-    pub payload: Arc<str>,
-    /// WhatsApp's id of the message that this one answers.
-    pub context: Option<Arc<str>>,
-}
-
-/// A delivery status as WhatsApp reported it, translated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatusReport {
-    /// WhatsApp's id of the message.
-    pub wamid: Arc<str>,
-    /// Our own id, where the report echoes it (`biz_opaque_callback_data`).
-    pub echo: Option<MessageId>,
-    /// `Sent`, `Delivered`, `Read` or `Failed`.
-    pub status: MessageStatus,
-    /// WhatsApp's time.
-    pub at: Timestamp,
-    /// Reason for the failure; `None` unless the status is `Failed`.
-    pub error: Option<MessageError>,
-}
-
-/// One item of a webhook that concerns one account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InboundItem {
-    /// A message from a contact.
-    Message(InboundMessage),
-    /// A status of an outbound message.
-    Status(StatusReport),
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::conversation::ConversationStatus;
 use super::delivery::DeliveryStatus;
 use super::event::EventType;
+use super::identity::UserId;
 use super::message::Direction;
 use super::phone::Phone;
 use super::status::MessageStatus;
@@ -132,8 +133,10 @@ impl MessageQuery {
 /// Query for a list of contacts, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ContactQuery {
-    /// Only the contact with this number.
+    /// Only the contact with this number, in any of its forms.
     pub phone: Option<Phone>,
+    /// Only the contact with this user id, of either kind.
+    pub user_id: Option<UserId>,
     /// Only contacts with a name, number or email address that contains this, in any case; see [`fold_text`].
     pub search: Option<Arc<str>>,
     /// Rows of the page.
@@ -148,6 +151,7 @@ impl ContactQuery {
     pub fn scope(&self, account: AccountId) -> String {
         let mut scope = format!("contacts/{account}");
         bind_scope(&mut scope, "phone", self.phone.as_ref());
+        bind_scope(&mut scope, "user_id", self.user_id.as_ref().map(UserId::as_str));
         bind_scope(&mut scope, "search", self.search.as_deref());
         scope
     }

@@ -7,9 +7,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::address::Address;
 use super::command::{AccountCommand, EffectAction, EffectCommand};
-use super::message::{InboundItem, SendOutcome};
-use super::phone::Phone;
+use super::identity::{IdentifierKey, Party};
+use super::inbound::{InboundFact, InboundItem, InboundMessage, ItemOwner};
+use super::message::{OutgoingMessage, SendOutcome};
+use super::wamid::wamid_key;
 use crate::ids::{ContactId, ConversationId, MessageId, RunId};
 
 /// A key that a rule looks up.
@@ -17,18 +20,16 @@ use crate::ids::{ContactId, ConversationId, MessageId, RunId};
 pub enum RowNeed {
     /// A message by id.
     Message(MessageId),
-    /// A message by WhatsApp's id.
+    /// A message by the key of WhatsApp's id.
     MessageOfWamid(Arc<str>),
-    /// The statuses parked for a message with this id of WhatsApp's.
-    ParkedStatuses(Arc<str>),
-    /// A contact by id.
+    /// The items parked for a message with this key of WhatsApp's id.
+    ParkedItems(Arc<str>),
+    /// A contact by id, with its conversation.
     Contact(ContactId),
-    /// A contact by number.
-    ContactOfPhone(Phone),
+    /// A contact by identifier, with its conversation.
+    Identifier(IdentifierKey),
     /// A conversation by id.
     Conversation(ConversationId),
-    /// A conversation by its contact's number.
-    ConversationOfPhone(Phone),
     /// The unread inbound messages of a conversation.
     UnreadMessages(ConversationId),
     /// The pending effects of a run of a hook.
@@ -43,16 +44,14 @@ pub struct RowNotLoaded(pub RowNeed);
 /// Keys to load before a batch of commands is decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowNeeds {
-    /// Messages by WhatsApp's id.
+    /// Messages by the keys of WhatsApp's ids.
     pub wamids: BTreeSet<Arc<str>>,
-    /// Statuses parked for messages with these ids of WhatsApp's.
+    /// Items parked for messages with these keys of WhatsApp's ids.
     pub parked: BTreeSet<Arc<str>>,
     /// Messages by id.
     pub messages: BTreeSet<MessageId>,
-    /// Contacts by number, without their conversations.
-    pub contact_phones: BTreeSet<Phone>,
-    /// Contacts by number, with their conversations.
-    pub phones: BTreeSet<Phone>,
+    /// Contacts by identifier, with their conversations.
+    pub identifiers: BTreeSet<IdentifierKey>,
     /// Contacts by id, with their conversations.
     pub contacts: BTreeSet<ContactId>,
     /// Conversations by id.
@@ -79,20 +78,17 @@ impl RowNeeds {
             RowNeed::MessageOfWamid(wamid) => {
                 self.wamids.insert(wamid);
             }
-            RowNeed::ParkedStatuses(wamid) => {
+            RowNeed::ParkedItems(wamid) => {
                 self.parked.insert(wamid);
             }
             RowNeed::Contact(id) => {
                 self.contacts.insert(id);
             }
-            RowNeed::ContactOfPhone(phone) => {
-                self.contact_phones.insert(phone);
+            RowNeed::Identifier(key) => {
+                self.identifiers.insert(key);
             }
             RowNeed::Conversation(id) => {
                 self.conversations.insert(id);
-            }
-            RowNeed::ConversationOfPhone(phone) => {
-                self.phones.insert(phone);
             }
             RowNeed::UnreadMessages(id) => {
                 self.unread.insert(id);
@@ -109,17 +105,15 @@ impl RowNeeds {
     pub fn add_needs(&mut self, command: &AccountCommand) {
         match command {
             AccountCommand::Ingest(items) => items.iter().for_each(|item| self.add_inbound(item)),
-            AccountCommand::Send(outgoing) => {
-                self.phones.insert(outgoing.to.clone());
-            }
+            AccountCommand::Send(outgoing) => self.add_outgoing(outgoing),
             AccountCommand::MarkRead { wamid } => {
-                self.wamids.insert(wamid.clone());
+                self.wamids.insert(wamid_key(wamid));
             }
             AccountCommand::PatchConversation(patch) => {
                 self.conversations.insert(patch.id);
             }
             AccountCommand::CreateContact(contact) => {
-                self.contact_phones.insert(contact.phone.clone());
+                self.identifiers.extend(contact.identifier.to_party().keys());
             }
             AccountCommand::PatchContact { id, .. } => {
                 self.contacts.insert(*id);
@@ -128,24 +122,23 @@ impl RowNeeds {
             AccountCommand::RecordSends(ended) => {
                 for (id, outcome) in ended {
                     self.messages.insert(*id);
-                    if let SendOutcome::Accepted { wamid } = outcome {
-                        self.parked.insert(wamid.clone());
+                    if let SendOutcome::Accepted { wamid, recipient, .. } = outcome {
+                        self.parked.extend(wamid.as_deref().map(wamid_key));
+                        self.add_party(recipient);
                     }
                 }
             }
             AccountCommand::CarryOut(orders) => orders.iter().for_each(|order| self.add_order(order)),
-            AccountCommand::Configure(_) => {}
+            AccountCommand::RecordProbe(_) | AccountCommand::Configure(_) => {}
         }
     }
 
     fn add_order(&mut self, order: &EffectCommand) {
         self.runs.insert(order.id.run);
         match &order.deed {
-            Ok(EffectAction::Send(outgoing)) => {
-                self.phones.insert(outgoing.to.clone());
-            }
+            Ok(EffectAction::Send(outgoing)) => self.add_outgoing(outgoing),
             Ok(EffectAction::MarkRead(wamid)) => {
-                self.wamids.insert(wamid.clone());
+                self.wamids.insert(wamid_key(wamid));
             }
             Ok(EffectAction::Patch(patch)) => {
                 self.conversations.insert(patch.id);
@@ -154,17 +147,65 @@ impl RowNeeds {
         }
     }
 
+    fn add_outgoing(&mut self, outgoing: &OutgoingMessage) {
+        self.identifiers.extend(match &outgoing.to {
+            Address::Phone(phone) => Some(IdentifierKey::Number(phone.clone())),
+            Address::User(id) => Some(IdentifierKey::of_user_id(id.clone())),
+            Address::Group(id) => Some(IdentifierKey::Group(id.clone())),
+            Address::Unknown => None,
+        });
+        self.wamids.extend(outgoing.reaction.iter().map(|reaction| wamid_key(&reaction.wamid)));
+    }
+
+    fn add_party(&mut self, party: &Party) {
+        self.identifiers.extend(party.keys());
+    }
+
+    /// Adds the keys of a message and of the items that wait for it.
+    fn add_wamid(&mut self, wamid: &str) {
+        let key = wamid_key(wamid);
+        self.parked.insert(key.clone());
+        self.wamids.insert(key);
+    }
+
     fn add_inbound(&mut self, item: &InboundItem) {
-        match item {
-            InboundItem::Message(message) => {
-                self.wamids.insert(message.wamid.clone());
-                self.phones.insert(message.from.clone());
-            }
-            InboundItem::Status(report) => {
-                self.wamids.insert(report.wamid.clone());
-                self.parked.insert(report.wamid.clone());
+        match &item.fact {
+            InboundFact::Message(message) => self.add_message(message),
+            InboundFact::Edit(edit) => self.add_wamid(&edit.wamid),
+            InboundFact::Revoke(revoke) => self.add_wamid(&revoke.wamid),
+            InboundFact::Status(report) => {
+                self.add_wamid(&report.wamid);
                 self.messages.extend(report.echo);
+                report.recipient.iter().for_each(|party| self.add_party(party));
             }
+            InboundFact::Call(call) => {
+                self.wamids.insert(wamid_key(&call.call_id));
+                self.add_party(&call.party);
+            }
+            InboundFact::Preference(preference) => self.add_party(&preference.party),
+            InboundFact::Person(notice) => {
+                self.add_party(&notice.party);
+                notice.before.iter().for_each(|party| self.add_party(party));
+            }
+            InboundFact::Field(_) | InboundFact::Account(_) | InboundFact::RawOnly => {}
+        }
+    }
+
+    fn add_message(&mut self, message: &InboundMessage) {
+        self.add_wamid(&message.wamid);
+        if let ItemOwner::Group(id, _) = &message.owner {
+            self.identifiers.insert(IdentifierKey::Group(id.clone()));
+        }
+        self.add_party(message.owner.party());
+        if let Some(change) = &message.identity_change {
+            self.add_party(&change.before);
+            self.add_party(&change.after);
+        }
+        message.shared_number.iter().for_each(|party| self.add_party(party));
+        let quoted = message.context.as_ref().and_then(|context| context.message_id.as_ref());
+        self.wamids.extend(quoted.map(|wamid| wamid_key(wamid)));
+        if let Some(reaction) = &message.reaction {
+            self.add_wamid(&reaction.wamid);
         }
     }
 }

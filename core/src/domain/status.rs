@@ -20,10 +20,12 @@ pub enum MessageStatus {
     Delivered,
     /// Read: by the recipient (outbound) or by the business (inbound).
     Read,
+    /// Listened to. Only the history has it: the status of such a message is `read`.
+    Played,
 }
 
 impl MessageStatus {
-    /// All of them.
+    /// All that a message can be in.
     pub const ALL: [Self; 6] =
         [Self::Received, Self::Pending, Self::Sent, Self::Failed, Self::Delivered, Self::Read];
 
@@ -37,13 +39,29 @@ impl MessageStatus {
             Self::Failed => "failed",
             Self::Delivered => "delivered",
             Self::Read => "read",
+            Self::Played => "played",
         }
     }
 
-    /// Reads the contract's word.
+    /// Reads the contract's word for a message's status.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.as_str() == text)
+    }
+
+    /// Reads the contract's word in a message's history.
+    #[must_use]
+    pub fn parse_sighted(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| (text == Self::Played.as_str()).then_some(Self::Played))
+    }
+
+    /// The status of a message of which this was reported.
+    #[must_use]
+    pub const fn as_current(self) -> Self {
+        match self {
+            Self::Played => Self::Read,
+            Self::Received | Self::Pending | Self::Sent | Self::Failed | Self::Delivered | Self::Read => self,
+        }
     }
 
     /// Returns `true` when a message in this status moves to `next` when WhatsApp reports it.
@@ -54,7 +72,7 @@ impl MessageStatus {
             Self::Pending => matches!(next, Self::Sent | Self::Failed | Self::Delivered | Self::Read),
             Self::Sent => matches!(next, Self::Failed | Self::Delivered | Self::Read),
             Self::Failed => matches!(next, Self::Delivered | Self::Read),
-            Self::Read => false,
+            Self::Read | Self::Played => false,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! | image, video, audio, document, sticker | the caption; else the file's name; else `[image]` |
 //! | location | `📍 name, address`; else `📍 latitude, longitude` |
 //! | contacts | `👤 name, name` |
-//! | interactive | the title of the button or row; a form's text, else `[form]` |
+//! | interactive | the title of the button or row; a form's text, else `[form]`; else its kind in brackets |
 //! | reaction | the emoji; `[reaction removed]` when it was taken back |
 //! | order | `🛒 2 items`, and the text that came with it |
 //! | unsupported | `[unsupported]` |
@@ -37,8 +37,9 @@ pub(super) fn render_content(kind: MessageKind, object: &Value) -> Option<String
         MessageKind::Interactive => render_interactive(object)?,
         MessageKind::Reaction => render_reaction(object)?,
         MessageKind::Order => render_order(object)?,
-        // WhatsApp does not deliver templates. If it did, the message would be kept as unsupported.
-        MessageKind::Template => return None,
+        // WhatsApp does not deliver templates: if it did, the message would be kept as unsupported. A welcome
+        // request has no object, and a call is no message at WhatsApp: both are read elsewhere.
+        MessageKind::Template | MessageKind::RequestWelcome | MessageKind::Call => return None,
         MessageKind::Unsupported => "[unsupported]".to_owned(),
     };
     Some(bound_text(&rendered, CONTENT_CHARS_MAX))
@@ -89,8 +90,10 @@ fn render_interactive(object: &Value) -> Option<String> {
     if let Some(title) = title {
         return Some(one_line(title));
     }
-    object.get("nfm_reply")?.as_object()?;
-    Some(filled_text_at(object, "/nfm_reply/body").map_or_else(|| "[form]".to_owned(), one_line))
+    if object.get("nfm_reply").is_some_and(Value::is_object) {
+        return Some(filled_text_at(object, "/nfm_reply/body").map_or_else(|| "[form]".to_owned(), one_line));
+    }
+    Some(format!("[{}]", one_line(filled_text_at(object, "/type")?)))
 }
 
 fn render_reaction(object: &Value) -> Option<String> {

@@ -22,8 +22,8 @@ pub enum ErrorClass {
     AccountRate,
     /// Too many messages to this one recipient (131056). The same call may succeed later.
     PairRate,
-    /// WhatsApp no longer accepts the account's token; every other call would end the same way.
-    TokenRefused,
+    /// WhatsApp refuses the account, whatever it sends: its token, its permissions, its bill or its state.
+    AccountRefused,
     /// The same call always ends the same way.
     Permanent,
 }
@@ -35,7 +35,9 @@ pub const fn classify_code(provider_code: i64) -> ErrorClass {
         1 | 2 | 131_000 | 131_016 => ErrorClass::Transient,
         4 | 80_007 | 130_429 => ErrorClass::AccountRate,
         131_056 => ErrorClass::PairRate,
-        0 | 190 => ErrorClass::TokenRefused,
+        0 | 3 | 10 | 190 | 200..=299 | 368 | 131_005 | 131_031 | 131_037 | 131_042 | 131_045 | 133_010 => {
+            ErrorClass::AccountRefused
+        }
         _ => ErrorClass::Permanent,
     }
 }
@@ -47,6 +49,19 @@ pub const fn is_transient(provider_code: i64) -> bool {
         classify_code(provider_code),
         ErrorClass::Transient | ErrorClass::AccountRate | ErrorClass::PairRate
     )
+}
+
+/// Subcode of number 100 which says that the object, the account's number, does not exist for this token.
+const MISSING_OBJECT: i64 = 33;
+
+/// Returns `true` when an error object of Meta's refuses the account rather than one message.
+#[must_use]
+pub(super) fn refuses_account(error: &Value) -> bool {
+    match error.get("code").and_then(whole_number) {
+        Some(100) => error.get("error_subcode").and_then(whole_number) == Some(MISSING_OBJECT),
+        Some(code) => classify_code(code) == ErrorClass::AccountRefused,
+        None => false,
+    }
 }
 
 /// Returns the class of this error; permanent, when it has no number of Meta's.
@@ -68,6 +83,8 @@ pub const fn code_of(provider_code: i64) -> &'static str {
         132_016 => "template_disabled",
         131_052 | 131_053 => "media_download_failed",
         131_049 => "marketing_limit_reached",
+        131_050 => "recipient_opted_out",
+        131_062 => "recipient_not_addressable",
         _ => "whatsapp_error",
     }
 }
@@ -119,6 +136,8 @@ mod tests {
             (131_052, "media_download_failed"),
             (131_053, "media_download_failed"),
             (131_049, "marketing_limit_reached"),
+            (131_050, "recipient_opted_out"),
+            (131_062, "recipient_not_addressable"),
             (100, "whatsapp_error"),
             (-1, "whatsapp_error"),
         ] {
@@ -131,11 +150,14 @@ mod tests {
         for number in [1, 2, 4, 80_007, 130_429, 131_000, 131_016, 131_056] {
             assert!(is_transient(number), "{number}");
         }
-        for number in [0, 190] {
-            assert_eq!(classify_code(number), ErrorClass::TokenRefused);
-            assert_eq!(class_of(&message_error(Some(number), "x")), ErrorClass::TokenRefused);
+        for number in [0, 3, 10, 190, 200, 299, 368, 131_005, 131_031, 131_037, 131_042, 131_045, 133_010] {
+            assert_eq!(classify_code(number), ErrorClass::AccountRefused);
+            assert_eq!(class_of(&message_error(Some(number), "x")), ErrorClass::AccountRefused);
+            assert!(refuses_account(&json!({"code": number})));
         }
-        for number in [-1, 3, 10, 100, 200, 368, 131_026, 131_047, 131_049, 132_001, i64::MAX] {
+        assert!(refuses_account(&json!({"code": 100, "error_subcode": 33})));
+        assert!(!refuses_account(&json!({"code": 100})) && !refuses_account(&json!({"code": 131_026})));
+        for number in [-1, 100, 300, 131_026, 131_047, 131_049, 132_001, i64::MAX] {
             assert_eq!(classify_code(number), ErrorClass::Permanent, "{number}");
         }
         assert_eq!(class_of(&message_error(None, "x")), ErrorClass::Permanent);

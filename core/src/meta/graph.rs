@@ -16,7 +16,8 @@ use super::errors;
 use super::graph_answer::{GraphAnswer, GraphRefusal};
 pub use super::graph_answer::{GraphOutcome, RETRY_AFTER_MAX};
 use super::send_deadline::{DeadlineBody, SendDeadline};
-use crate::domain::account::Account;
+use crate::domain::account::{Account, AccountProfile};
+use crate::domain::address::Address;
 use crate::domain::message::{Message, MessageError};
 use crate::surroundings::{AwaitKind, wait_for};
 
@@ -36,6 +37,16 @@ pub struct ReceiptRefusal {
     pub transient: bool,
     /// Wait that WhatsApp requested; at most an hour.
     pub retry_after: Option<Duration>,
+}
+
+/// Reason for which the properties of a number were not given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("WhatsApp did not give the properties of the number: {}", .error.message)]
+pub struct ProfileRefusal {
+    /// Reason.
+    pub error: MessageError,
+    /// WhatsApp refuses the account as such.
+    pub refuses_account: bool,
 }
 
 /// Client of Meta's Graph API. Cheap to clone; clones share connections.
@@ -114,6 +125,32 @@ impl GraphClient {
         }
     }
 
+    /// Asks for the properties of the account's own number. WhatsApp answers while it accepts the account.
+    ///
+    /// # Errors
+    /// [`ProfileRefusal`].
+    pub async fn fetch_profile(&self, account: &Account) -> Result<AccountProfile, ProfileRefusal> {
+        let fields = "verified_name,name_status,quality_rating,messaging_limit_tier,\
+             whatsapp_business_manager_messaging_limit";
+        let url = format!("{}/{}/{}?fields={fields}", self.base_url, self.version, account.phone_number_id);
+        let span = tracing::debug_span!("graph.profile", account = %account.id);
+        // The token authorizes calls to Meta's API.
+        let request = self.http.get(url).bearer_auth(account.access_token.reveal());
+        let answer = wait_for(AwaitKind::GraphCall, async {
+            let response = request.send().await.map_err(|error| lost_outcome(&error.without_url()))?;
+            Ok(read(response).await)
+        });
+        match answer.instrument(span).await {
+            Ok(answer) => answer.of_profile().map_err(|refusal| ProfileRefusal {
+                error: refusal.error,
+                refuses_account: refusal.refuses_account,
+            }),
+            Err(RequestLost::NotSent(error) | RequestLost::Unanswered(error)) => {
+                Err(ProfileRefusal { error, refuses_account: false })
+            }
+        }
+    }
+
     async fn post_request(&self, account: &Account, body: Body) -> Result<GraphAnswer, RequestLost> {
         let url = format!("{}/{}/{}/messages", self.base_url, self.version, account.phone_number_id);
         // The token authorizes calls to Meta's API.
@@ -129,7 +166,7 @@ impl GraphClient {
 
 impl From<GraphRefusal> for ReceiptRefusal {
     fn from(refusal: GraphRefusal) -> Self {
-        let GraphRefusal { error, transient, retry_after } = refusal;
+        let GraphRefusal { error, transient, retry_after, .. } = refusal;
         Self { error, transient, retry_after }
     }
 }
@@ -138,12 +175,19 @@ fn send_body(message: &Message) -> Option<Value> {
     let payload: Value = serde_json::from_str(&message.payload).ok()?;
     let mut body = Map::new();
     body.insert("messaging_product".into(), "whatsapp".into());
-    body.insert("recipient_type".into(), "individual".into());
-    body.insert("to".into(), message.to.as_digits().into());
+    let recipient_type = if message.details.group_id.is_some() { "group" } else { "individual" };
+    body.insert("recipient_type".into(), recipient_type.into());
+    let (member, recipient) = match (&message.details.addressed_user, &message.to) {
+        (Some(id), _) | (None, Address::User(id)) => ("recipient", id.as_str()),
+        (None, Address::Phone(phone)) => ("to", phone.as_digits()),
+        (None, Address::Group(id)) => ("to", id.as_str()),
+        (None, Address::Unknown) => return None,
+    };
+    body.insert(member.into(), recipient.into());
     body.insert("type".into(), message.kind.as_str().into());
     body.insert(message.kind.as_str().into(), payload);
-    if let Some(context) = &message.context {
-        body.insert("context".into(), json!({"message_id": &**context}));
+    if let Some(answered) = message.context.as_ref().and_then(|context| context.message_id.as_ref()) {
+        body.insert("context".into(), json!({"message_id": &**answered}));
     }
     body.insert("biz_opaque_callback_data".into(), message.id.to_string().into());
     Some(Value::Object(body))

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::errors;
 use super::item_fields::read_wamid;
+use super::{errors, parties};
+use crate::domain::account::AccountProfile;
+use crate::domain::identity::Party;
 use crate::domain::message::MessageError;
 
 /// Upper bound of a requested pause: a server that requests a longer one is called after this time.
@@ -22,9 +24,15 @@ pub enum GraphOutcome {
     Accepted {
         /// WhatsApp's id.
         wamid: Arc<str>,
+        /// Reason for which WhatsApp holds it back; `None` when it is sent.
+        hold_reason: Option<Arc<str>>,
+        /// The recipient, as the answer names them.
+        recipient: Party,
     },
     /// WhatsApp refuses it for good.
     Refused(MessageError),
+    /// WhatsApp refuses the account as such; it has not accepted the message.
+    AccountRefused(MessageError),
     /// WhatsApp did not accept it, and may accept it later.
     Transient {
         /// Reason.
@@ -67,7 +75,7 @@ impl GraphAnswer {
         if (200..300).contains(&self.status) {
             let wamid = read_wamid(json.as_ref().and_then(|json| json.pointer("/messages/0/id")));
             return match wamid {
-                Some(wamid) => GraphOutcome::Accepted { wamid },
+                Some(wamid) => accepted(wamid, json.as_ref().unwrap_or(&Value::Null)),
                 None => GraphOutcome::Unknown { error: self.unreadable_answer() },
             };
         }
@@ -75,6 +83,15 @@ impl GraphAnswer {
             // A gateway gave up on Meta, which may still have accepted the message.
             None if self.status >= 500 => GraphOutcome::Unknown { error: self.unreadable_answer() },
             refusal => refusal.unwrap_or_else(|| self.bare_refusal()).into(),
+        }
+    }
+
+    /// Returns the outcome of a look at the account's own number.
+    pub(super) fn of_profile(&self) -> Result<AccountProfile, GraphRefusal> {
+        let json = self.parse_json();
+        match json.as_ref().filter(|_| (200..300).contains(&self.status)) {
+            Some(json) => Ok(read_profile(json)),
+            None => Err(self.read_refusal(json.as_ref()).unwrap_or_else(|| self.bare_refusal())),
         }
     }
 
@@ -89,15 +106,18 @@ impl GraphAnswer {
     /// Returns the error that Meta wrote, if it wrote one.
     fn read_refusal(&self, json: Option<&Value>) -> Option<GraphRefusal> {
         let error = json?.get("error").filter(|error| error.is_object())?;
+        let refuses_account = errors::refuses_account(error);
         let error = errors::read_error(error);
         let transient = error.provider_code.is_some_and(errors::is_transient) || self.passing_refusal();
-        Some(GraphRefusal { transient, retry_after: self.retry_after(), error })
+        let transient = transient && !refuses_account;
+        Some(GraphRefusal { transient, refuses_account, retry_after: self.retry_after(), error })
     }
 
     /// Returns the refusal of a response without an error of Meta's, as proxies write them.
     fn bare_refusal(&self) -> GraphRefusal {
         GraphRefusal {
             transient: self.passing_refusal(),
+            refuses_account: self.status == 401,
             retry_after: self.retry_after(),
             error: self.unreadable_answer(),
         }
@@ -121,12 +141,46 @@ impl GraphAnswer {
 pub(super) struct GraphRefusal {
     pub(super) error: MessageError,
     pub(super) transient: bool,
+    pub(super) refuses_account: bool,
     pub(super) retry_after: Option<Duration>,
 }
 
 impl From<GraphRefusal> for GraphOutcome {
     fn from(refusal: GraphRefusal) -> Self {
-        let GraphRefusal { error, transient, retry_after } = refusal;
-        if transient { Self::Transient { error, retry_after } } else { Self::Refused(error) }
+        let GraphRefusal { error, transient, refuses_account, retry_after } = refusal;
+        if refuses_account {
+            Self::AccountRefused(error)
+        } else if transient {
+            Self::Transient { error, retry_after }
+        } else {
+            Self::Refused(error)
+        }
+    }
+}
+
+/// Reads the acceptance of a message: whether it is held back, and how the recipient is named.
+fn accepted(wamid: Arc<str>, json: &Value) -> GraphOutcome {
+    let status = json.pointer("/messages/0/message_status").and_then(Value::as_str);
+    let hold_reason = status.filter(|status| matches!(*status, "held_for_quality_assessment" | "paused"));
+    let contact = json.pointer("/contacts/0").unwrap_or(&Value::Null);
+    let mut recipient = parties::read_ids(contact, "wa_id", "user_id", "parent_user_id");
+    recipient.wa_id = recipient.phone.take();
+    let input = parties::read_ids(contact, "input", "", "");
+    // An input that names a person by user id says nothing about a number.
+    recipient.phone = input.phone;
+    GraphOutcome::Accepted { wamid, hold_reason: hold_reason.map(Arc::from), recipient }
+}
+
+/// Reads Meta's words about a number.
+fn read_profile(json: &Value) -> AccountProfile {
+    let word =
+        |name: &str| json.get(name).and_then(Value::as_str).filter(|word| word.len() <= 256).map(Arc::from);
+    AccountProfile {
+        waba_id: None,
+        quality_rating: word("quality_rating"),
+        messaging_limit_tier: word("whatsapp_business_manager_messaging_limit")
+            .or_else(|| word("messaging_limit_tier")),
+        verified_name: word("verified_name"),
+        name_status: word("name_status"),
     }
 }

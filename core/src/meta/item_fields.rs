@@ -1,4 +1,4 @@
-//! Fields that messages and statuses share: WhatsApp's id and the time; and the reasons to skip an item.
+//! What the readers of all items share: WhatsApp's id, the time, words of statuses, and the reasons to skip an item.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::WAMID_BYTES_MAX;
+use crate::domain::inbound::{InboundFact, RawRole};
+use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 
 /// 2009-01-01, the year in which WhatsApp started: no message is older.
@@ -19,24 +21,32 @@ pub enum SkipReason {
     /// Not of the expected shape, or beyond the limits of the parser.
     #[error("unreadable")]
     Unreadable,
-    /// A change of another field than `messages`.
-    #[error("field not subscribed")]
-    OtherField,
     /// The number that it concerns is missing.
     #[error("no phone_number_id")]
     NoPhoneNumberId,
     /// No message id of WhatsApp's, or one that is too long.
     #[error("no usable message id")]
     NoWamid,
-    /// The sender is not a telephone number.
-    #[error("sender is not a phone number")]
-    SenderNotAPhone,
-    /// A status with an unknown name.
-    #[error("unknown status")]
-    UnknownStatus,
-    /// Larger than the limit of one message.
+    /// Larger than the limit of one item.
     #[error("payload too large")]
     PayloadTooLarge,
+    /// No account of this server is meant.
+    #[error("not connected")]
+    NotConnected,
+}
+
+impl SkipReason {
+    /// The word in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::NoPhoneNumberId => "no_phone_number_id",
+            Self::NoWamid => "no_message_id",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::NotConnected => "not_connected",
+        }
+    }
 }
 
 /// Returns WhatsApp's message id, if the value is one.
@@ -55,5 +65,24 @@ pub(super) fn read_time(seconds: Option<&Value>, received_at: Timestamp) -> Time
             if at > received_at.plus_duration(AHEAD_MAX) { received_at } else { at }
         }
         Some(_) | None => received_at,
+    }
+}
+
+/// An item, and the message that its raw form is kept for.
+pub(super) struct ReadItem {
+    pub(super) fact: InboundFact,
+    pub(super) wamid: Arc<str>,
+    pub(super) role: RawRole,
+}
+
+/// Reads the word of a status that changes a message.
+pub(super) fn read_status_word(word: &str) -> Option<MessageStatus> {
+    match word {
+        "sent" => Some(MessageStatus::Sent),
+        "delivered" => Some(MessageStatus::Delivered),
+        "read" => Some(MessageStatus::Read),
+        "played" => Some(MessageStatus::Played),
+        "failed" => Some(MessageStatus::Failed),
+        _ => None,
     }
 }

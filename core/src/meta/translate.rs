@@ -1,65 +1,69 @@
 //! Translates a webhook's body into types of the domain.
 //!
-//! Invariants: pure. Only a body that is not a JSON object is refused. Each entry, change, message and status
-//! is read on its own, so that an unreadable one affects no other, and is listed in `skipped`. Items of one
-//! account keep their order. The existence of the account and the signature of the body are checked
-//! elsewhere.
+//! Invariants: pure. Only a body that is not a JSON object is refused. Each entry, change and item is read on
+//! its own, so that an unreadable one affects no other, and is listed in `skipped`. Items of one account keep
+//! their order. What is not modelled is passed on whole. The existence of the account and the signature of
+//! the body are checked elsewhere.
 
-use std::collections::HashMap;
+mod values;
+
 use std::sync::Arc;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use super::fields;
 pub use super::item_fields::SkipReason;
-use super::item_fields::{read_time, read_wamid};
 use super::raw_members;
 use super::raw_members::{MalformedWebhook, RawMembers};
-use super::{content, error_report, errors};
 use crate::domain::account::PhoneNumberId;
-use crate::domain::message::{InboundItem, InboundMessage, MessageError, MessageKind};
+use crate::domain::inbound::{FieldNotice, InboundFact, InboundItem};
 use crate::domain::phone::Phone;
 use crate::domain::time::Timestamp;
 
-/// Profile names are at most 25 characters on WhatsApp's side today.
-const NAME_CHARS_MAX: usize = 256;
-/// Bytes of a message's object that are kept, at most; Meta's own limits are far below.
-const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a value that is passed on whole, at most.
+const FIELD_BYTES_MAX: usize = 256 * 1024;
+/// Field of a change that names none, and of an envelope.
+const MESSAGES: &str = "messages";
 
 /// All items of one webhook.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InboundWebhook {
-    /// Messages and statuses, grouped by the number that they concern, in order of first mention.
+    /// Items, grouped by the accounts that they concern, in order of first mention.
     pub groups: Vec<AccountGroup>,
-    /// Errors of a number as such, as WhatsApp reports them (`value.errors`).
-    pub account_errors: Vec<NumberError>,
     /// Pieces that were left out, with the reasons.
     pub skipped: Vec<SkippedItem>,
 }
 
-/// Items of one number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountGroup {
-    /// Meta's id of the number.
-    pub phone_number_id: PhoneNumberId,
-    /// In the order of the webhook. Never empty.
-    pub items: Vec<InboundItem>,
+/// Accounts that an item concerns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ItemTarget {
+    /// The account of Meta's id of a number.
+    Number(PhoneNumberId),
+    /// The account of a number.
+    Phone(Phone),
+    /// All accounts of a WhatsApp Business Account.
+    Waba(Arc<str>),
 }
 
-/// An error that concerns a number but none of its messages.
+/// Items of one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NumberError {
-    /// Meta's id of the number.
-    pub phone_number_id: PhoneNumberId,
-    /// The error.
-    pub error: MessageError,
+pub struct AccountGroup {
+    /// Accounts that the items concern.
+    pub target: ItemTarget,
+    /// WhatsApp Business Account that the webhook names beside the number.
+    pub waba_id: Option<Arc<str>>,
+    /// In the order of the webhook. Never empty.
+    pub items: Vec<InboundItem>,
 }
 
 /// A piece of a webhook that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedItem {
-    /// Meta's id of the number, where it could be read.
-    pub phone_number_id: Option<PhoneNumberId>,
+    /// Accounts that it concerns, where these could be read.
+    pub target: Option<ItemTarget>,
+    /// Field of the webhook.
+    pub field: Arc<str>,
     /// Reason.
     pub reason: SkipReason,
 }
@@ -72,88 +76,118 @@ pub struct SkippedItem {
 pub fn translate_webhook(body: &[u8], received_at: Timestamp) -> Result<InboundWebhook, MalformedWebhook> {
     let text = raw_members::replace_unstorable(body);
     let envelope = raw_members::read_members(&text).ok_or(MalformedWebhook)?;
-    let mut reading =
-        WebhookReader { received_at, webhook: InboundWebhook::default(), places: HashMap::new() };
-    for entry in reading.read_elements(&envelope, "entry", None) {
+    let mut reading = WebhookReader { received_at, webhook: InboundWebhook::default() };
+    for entry in reading.read_elements(&envelope, "entry", None, MESSAGES) {
         match raw_members::read_members(entry.get()) {
             Some(entry) => reading.read_entry(&entry),
-            None => reading.skip_item(None, SkipReason::Unreadable),
+            None => reading.skip_item(None, MESSAGES, SkipReason::Unreadable),
         }
     }
     Ok(reading.webhook)
 }
 
+/// Reads a webhook. Values of the fields that become messages are read in [`values`].
 struct WebhookReader {
     received_at: Timestamp,
     webhook: InboundWebhook,
-    /// Index of each number's group.
-    places: HashMap<PhoneNumberId, usize>,
+}
+
+/// A change: its field, and the accounts that it concerns.
+#[derive(Clone)]
+struct ChangePlace {
+    field: Arc<str>,
+    target: ItemTarget,
+    waba_id: Option<Arc<str>>,
 }
 
 impl WebhookReader {
     fn read_entry(&mut self, entry: &RawMembers<'_>) {
-        for change in self.read_elements(entry, "changes", None) {
-            let change = raw_members::read_members(change.get());
-            // A change without a field is read by its value.
-            let named = change.as_ref().filter(|change| change.contains_key("field"));
-            if named.is_some_and(|change| {
-                raw_members::read_string(change, "field").as_deref() != Some("messages")
-            }) {
-                self.skip_item(None, SkipReason::OtherField);
+        let waba_id = read_id(entry.get("id").copied());
+        for change in self.read_elements(entry, "changes", None, MESSAGES) {
+            let Some(change) = raw_members::read_members(change.get()) else {
+                self.skip_item(None, MESSAGES, SkipReason::Unreadable);
                 continue;
-            }
-            match change.and_then(|change| raw_members::read_members(change.get("value")?.get())) {
-                Some(value) => self.read_value(&value),
-                None => self.skip_item(None, SkipReason::Unreadable),
+            };
+            // A change without a field is read by its value.
+            let field = match change.get("field") {
+                Some(_) => raw_members::read_string(&change, "field").filter(|field| is_field_name(field)),
+                None => Some(MESSAGES.to_owned()),
+            };
+            let Some(field) = field else {
+                self.skip_item(None, "other", SkipReason::Unreadable);
+                continue;
+            };
+            match change.get("value") {
+                Some(value) => self.read_change(&field.into(), value, waba_id.as_ref()),
+                None => self.skip_item(None, &field, SkipReason::Unreadable),
             }
         }
     }
 
-    fn read_value(&mut self, value: &RawMembers<'_>) {
-        let metadata = value.get("metadata").and_then(|metadata| raw_members::read_members(metadata.get()));
-        let id = metadata.and_then(|metadata| raw_members::read_string(&metadata, "phone_number_id"));
-        let Some(id) = id.as_deref().and_then(PhoneNumberId::parse) else {
-            self.skip_item(None, SkipReason::NoPhoneNumberId);
-            return;
+    fn read_change(&mut self, field: &Arc<str>, value: &RawValue, entry_id: Option<&Arc<str>>) {
+        let Some(members) = raw_members::read_members(value.get()) else {
+            return self.skip_item(None, field, SkipReason::Unreadable);
         };
-        let names = self.read_names(value, &id);
-        for message in self.read_elements(value, "messages", Some(&id)) {
-            let item = read_item(message)
-                .and_then(|item| read_message(item, &names, self.received_at))
-                .map(InboundItem::Message);
-            self.keep_item(&id, item);
+        let target = match find_number(&members) {
+            Ok(target) => target,
+            Err(reason) => return self.skip_item(None, field, reason),
+        };
+        let waba_id = target.as_ref().and(entry_id).filter(|_| &**field != "account_update").cloned();
+        let of_waba = || {
+            let told = read_object(members.get("waba_info").copied());
+            let named = told.and_then(|info| read_id(info.get("waba_id").copied()));
+            named.or_else(|| entry_id.cloned()).map(ItemTarget::Waba)
+        };
+        let becomes_messages = values::becomes_messages(field);
+        let Some(target) = target.or_else(|| if becomes_messages { None } else { of_waba() }) else {
+            return self.skip_item(None, field, SkipReason::NoPhoneNumberId);
+        };
+        let place = ChangePlace { field: field.clone(), target, waba_id };
+        if becomes_messages {
+            self.read_value(&place, &members, value);
+            return;
         }
-        for status in self.read_elements(value, "statuses", Some(&id)) {
-            let item = read_item(status)
-                .and_then(|item| error_report::read_status(&item, self.received_at))
-                .map(InboundItem::Status);
-            self.keep_item(&id, item);
-        }
-        for error in self.read_elements(value, "errors", Some(&id)) {
-            match read_item(error) {
-                Ok(error) => {
-                    let error = errors::read_error(&Value::Object(error));
-                    self.webhook.account_errors.push(NumberError { phone_number_id: id.clone(), error });
-                }
-                Err(reason) => self.skip_item(Some(&id), reason),
+        self.read_notices(&place, &members, value);
+        self.tell_field(&place, field, value);
+    }
+
+    /// Reads what a field tells besides the event that shows it whole.
+    fn read_notices(&mut self, place: &ChangePlace, members: &RawMembers<'_>, value: &RawValue) {
+        let facts: Vec<InboundFact> = match &*place.field {
+            "user_preferences" => {
+                let cards = self.read_cards(place, members);
+                let items = self.read_objects(place, members, "user_preferences");
+                items
+                    .iter()
+                    .filter_map(|item| fields::read_preference(item, &cards, self.received_at))
+                    .collect()
             }
+            "user_id_update" => {
+                let items = self.read_objects(place, members, "user_id_update");
+                items.iter().filter_map(|item| fields::read_user_id_update(item, self.received_at)).collect()
+            }
+            field => {
+                let value = serde_json::from_str(value.get()).unwrap_or(Value::Null);
+                fields::read_account_notice(field, &value).into_iter().collect()
+            }
+        };
+        for fact in facts {
+            self.keep_item(place, InboundItem { fact, raw: None });
         }
     }
 
-    /// Returns profile names by number. An unreadable name counts as unknown, because the next message
-    /// repeats it.
-    fn read_names(&mut self, value: &RawMembers<'_>, id: &PhoneNumberId) -> HashMap<Phone, Arc<str>> {
-        let contacts = self.read_elements(value, "contacts", Some(id));
-        let cards = contacts.into_iter().filter_map(|card| read_item(card).ok());
-        cards
-            .filter_map(|card| {
-                let card = Value::Object(card);
-                let phone = Phone::parse(card.get("wa_id")?.as_str()?)?;
-                let name = content::one_line(card.pointer("/profile/name")?.as_str()?);
-                let name = content::bound_text(&name, NAME_CHARS_MAX);
-                (!name.is_empty()).then(|| (phone, name.into()))
-            })
-            .collect()
+    /// Passes a value on whole.
+    fn tell_field(&mut self, place: &ChangePlace, field: &str, value: &RawValue) {
+        // The event's readers parse it: beyond the limits of a parser it would be of no use to them.
+        let readable = serde_json::from_str::<Value>(value.get()).is_ok();
+        if value.get().len() > FIELD_BYTES_MAX {
+            return self.skip_item(Some(&place.target), &place.field, SkipReason::PayloadTooLarge);
+        }
+        if !readable {
+            return self.skip_item(Some(&place.target), &place.field, SkipReason::Unreadable);
+        }
+        let notice = FieldNotice { field: field.into(), value: value.get().into() };
+        self.keep_item(place, InboundItem { fact: InboundFact::Field(notice), raw: None });
     }
 
     /// Returns the elements of a list; none when it is absent. Anything but a list is recorded as skipped.
@@ -161,85 +195,66 @@ impl WebhookReader {
         &mut self,
         members: &RawMembers<'a>,
         name: &str,
-        id: Option<&PhoneNumberId>,
+        target: Option<&ItemTarget>,
+        field: &str,
     ) -> Vec<&'a RawValue> {
         let Some(list) = members.get(name).filter(|list| list.get() != "null") else { return Vec::new() };
         raw_members::read_elements(list.get()).unwrap_or_else(|| {
-            self.skip_item(id, SkipReason::Unreadable);
+            self.skip_item(target, field, SkipReason::Unreadable);
             Vec::new()
         })
     }
 
-    fn keep_item(&mut self, id: &PhoneNumberId, item: Result<InboundItem, SkipReason>) {
-        let item = match item {
-            Ok(item) => item,
-            Err(reason) => return self.skip_item(Some(id), reason),
-        };
-        let groups = &mut self.webhook.groups;
-        let place = *self.places.entry(id.clone()).or_insert(groups.len());
-        match groups.get_mut(place) {
-            Some(group) => group.items.push(item),
-            None => groups.push(AccountGroup { phone_number_id: id.clone(), items: vec![item] }),
+    fn keep_item(&mut self, place: &ChangePlace, item: InboundItem) {
+        let known = self.webhook.groups.iter_mut().find(|group| group.target == place.target);
+        match known {
+            Some(group) => {
+                group.waba_id = group.waba_id.take().or_else(|| place.waba_id.clone());
+                group.items.push(item);
+            }
+            None => self.webhook.groups.push(AccountGroup {
+                target: place.target.clone(),
+                waba_id: place.waba_id.clone(),
+                items: vec![item],
+            }),
         }
     }
 
-    fn skip_item(&mut self, id: Option<&PhoneNumberId>, reason: SkipReason) {
-        self.webhook.skipped.push(SkippedItem { phone_number_id: id.cloned(), reason });
+    fn skip_item(&mut self, target: Option<&ItemTarget>, field: &str, reason: SkipReason) {
+        self.webhook.skipped.push(SkippedItem { target: target.cloned(), field: field.into(), reason });
     }
 }
 
-/// Reads one item. The parser's limits of recursion (128 levels) and of numbers apply to each item alone.
-fn read_item(raw: &RawValue) -> Result<Map<String, Value>, SkipReason> {
-    match serde_json::from_str(raw.get()) {
-        Ok(Value::Object(members)) => Ok(members),
-        Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) | Err(_) => {
-            Err(SkipReason::Unreadable)
+fn is_field_name(field: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=64).contains(&field.len()) && field.bytes().all(word)
+}
+
+pub(super) fn read_object(value: Option<&RawValue>) -> Option<RawMembers<'_>> {
+    raw_members::read_members(value?.get())
+}
+
+/// Reads an id of Meta's: digits, as a string or a number.
+pub(super) fn read_id(value: Option<&RawValue>) -> Option<Arc<str>> {
+    let text = value?.get().trim_matches('"');
+    let valid = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    (valid && text != "0").then(|| text.into())
+}
+
+/// Finds the number that a value names; `None` when it names none.
+pub(super) fn find_number(value: &RawMembers<'_>) -> Result<Option<ItemTarget>, SkipReason> {
+    for holder in ["metadata", "recipient"] {
+        let Some(members) = read_object(value.get(holder).copied()) else { continue };
+        if members.contains_key("phone_number_id") {
+            let id = raw_members::read_string(&members, "phone_number_id");
+            let id = id.as_deref().and_then(PhoneNumberId::parse).ok_or(SkipReason::NoPhoneNumberId)?;
+            return Ok(Some(ItemTarget::Number(id)));
         }
     }
-}
-
-fn read_message(
-    message: Map<String, Value>,
-    names: &HashMap<Phone, Arc<str>>,
-    received_at: Timestamp,
-) -> Result<InboundMessage, SkipReason> {
-    let wamid = read_wamid(message.get("id")).ok_or(SkipReason::NoWamid)?;
-    let from = message.get("from").and_then(Value::as_str).and_then(Phone::parse);
-    let from = from.ok_or(SkipReason::SenderNotAPhone)?;
-    let at = read_time(message.get("timestamp"), received_at);
-    let answered = read_wamid(message.get("context").and_then(|context| context.get("id")));
-    let profile_name = names.get(&from).cloned();
-    let (kind, content, object) = read_substance(message);
-    let payload = object.to_string();
-    if payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(SkipReason::PayloadTooLarge);
-    }
-    Ok(InboundMessage {
-        wamid,
-        from,
-        profile_name,
-        at,
-        kind,
-        content: content.into(),
-        payload: payload.into(),
-        context: answered,
-    })
-}
-
-/// Returns a message's kind, content and payload. A message of an unknown type, or without a member that its
-/// type requires, is kept whole.
-fn read_substance(mut message: Map<String, Value>) -> (MessageKind, String, Value) {
-    let name = message.get("type").and_then(Value::as_str).unwrap_or_default();
-    let known = MessageKind::parse(name).filter(|kind| *kind != MessageKind::Unsupported);
-    let rendered =
-        known.and_then(|kind| Some((kind, content::render_content(kind, message.get(kind.as_str())?)?)));
-    match rendered {
-        Some((kind, content)) => {
-            let object = message.remove(kind.as_str()).unwrap_or_default();
-            (kind, content, object)
-        }
-        None => (MessageKind::Unsupported, "[unsupported]".to_owned(), Value::Object(message)),
-    }
+    let told = ["phone_number", "display_phone_number"]
+        .into_iter()
+        .find_map(|name| Phone::parse(&raw_members::read_string(value, name)?));
+    Ok(told.map(ItemTarget::Phone))
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, RowFields};
-use super::row::{RowPlace, RowText};
+use super::profile_row::ProfileRow;
+use super::row::{RowPlace, RowText, json_text};
 use super::{
     AccountActivation, AccountCommit, CommitFloor, InsertedAccount, Store, StoreError, conversation,
 };
@@ -19,8 +20,11 @@ use crate::ids::{AccountId, NodeId, OrganisationId};
 /// Name of the table.
 pub(super) const TABLE: &str = "accounts";
 
-const COLUMNS: &str = "id, number, organisation_id, phone_number_id, phone, name, status, access_token, \
-     app_secret, messages_per_second, sandbox, created_at";
+const COLUMNS: &str = "id, number, organisation_id, phone_number_id, phone, name, status, status_reason, \
+     waba_id, profile, access_token, app_secret, messages_per_second, sandbox, created_at";
+
+/// The statement of [`Store::accounts_of_waba`].
+pub(super) const OF_WABA: &str = "SELECT phone_number_id FROM accounts WHERE waba_id = $1 ORDER BY number";
 
 /// Passes the commits that name the epoch and the revision in force, increments the revision of those
 /// accounts, and returns their numbers.
@@ -42,13 +46,16 @@ RETURNING accounts.number",
 /// Writes the mutable columns of an account's own row.
 pub(super) const UPDATE: BulkStatement = BulkStatement {
     text: "\
-UPDATE accounts SET name = r.name, status = r.status, access_token = r.access_token, \
-    app_secret = r.app_secret, messages_per_second = r.messages_per_second \
+UPDATE accounts SET name = r.name, status = r.status, status_reason = r.status_reason, waba_id = r.waba_id, \
+    profile = r.profile, access_token = r.access_token, app_secret = r.app_secret, messages_per_second = r.messages_per_second \
 FROM {rows} WHERE {same accounts.number = r.number}",
     columns: &[
         ("number", ColumnKind::Int),
         ("name", ColumnKind::Text),
         ("status", ColumnKind::Text),
+        ("status_reason", ColumnKind::Text),
+        ("waba_id", ColumnKind::Text),
+        ("profile", ColumnKind::Text),
         ("access_token", ColumnKind::Text),
         ("app_secret", ColumnKind::Text),
         ("messages_per_second", ColumnKind::Int),
@@ -83,6 +90,9 @@ pub(super) struct AccountRow<'a> {
     number: i64,
     name: Option<RowText<'a>>,
     status: &'static str,
+    status_reason: Option<&'a str>,
+    waba_id: Option<&'a str>,
+    profile: ProfileRow<'a>,
     access_token: &'a str,
     app_secret: Option<&'a str>,
     messages_per_second: u32,
@@ -95,6 +105,9 @@ impl<'a> AccountRow<'a> {
             number,
             name: account.name.as_deref().map(RowText::Borrowed),
             status: account.status.as_str(),
+            status_reason: account.status_reason.as_deref(),
+            waba_id: account.profile.waba_id.as_deref(),
+            profile: ProfileRow::from_account(account),
             // They authenticate calls to Meta after a restart, so they must be stored.
             access_token: account.access_token.reveal(),
             app_secret: account.app_secret.as_ref().map(Secret::reveal),
@@ -107,15 +120,26 @@ impl<'a> AccountRow<'a> {
 fn read_account(fields: &mut RowFields<'_>) -> Result<Account, StoreError> {
     let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
+    let number = fields.take_int()?;
+    let organisation_id =
+        at.check_value("organisation_id", OrganisationId::parse(&fields.take_text()?).ok())?;
+    let phone_number_id = at.check_value("phone_number_id", PhoneNumberId::parse(&fields.take_text()?))?;
+    let phone = at.check_phone("phone", &fields.take_text()?)?;
+    let name = fields.opt_text()?.map(Arc::from);
+    let status = at.check_value("status", AccountStatus::parse(&fields.take_text()?))?;
+    let status_reason = fields.opt_text()?.map(Arc::from);
+    let (profile, recovery) = ProfileRow::read_columns(at, fields)?;
     Ok(Account {
         id: at.check_value("id", AccountId::parse(&id).ok())?,
-        number: fields.take_int()?,
-        organisation_id: at
-            .check_value("organisation_id", OrganisationId::parse(&fields.take_text()?).ok())?,
-        phone_number_id: at.check_value("phone_number_id", PhoneNumberId::parse(&fields.take_text()?))?,
-        phone: at.check_phone("phone", &fields.take_text()?)?,
-        name: fields.opt_text()?.map(Arc::from),
-        status: at.check_value("status", AccountStatus::parse(&fields.take_text()?))?,
+        number,
+        organisation_id,
+        phone_number_id,
+        phone,
+        name,
+        status,
+        status_reason,
+        recovery,
+        profile,
         access_token: Secret::new(&fields.take_text()?),
         app_secret: fields.opt_text()?.as_deref().map(Secret::new),
         messages_per_second: at.check_count("messages_per_second", fields.take_int()?)?,
@@ -156,8 +180,8 @@ impl Store {
     /// [`StoreError`].
     pub async fn insert_account(&self, mut account: Account) -> Result<InsertedAccount, StoreError> {
         let sql = "INSERT INTO accounts (id, organisation_id, phone_number_id, phone, name, status, \
-                   access_token, app_secret, messages_per_second, sandbox, created_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+                   status_reason, waba_id, profile, access_token, app_secret, messages_per_second, sandbox, \
+                   created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                    ON CONFLICT (phone_number_id) DO NOTHING RETURNING number";
         let args = vec![
             account.id.to_string().into(),
@@ -166,6 +190,9 @@ impl Store {
             account.phone.as_str().into(),
             account.name.as_deref().into(),
             account.status.as_str().into(),
+            account.status_reason.as_deref().into(),
+            account.profile.waba_id.as_deref().into(),
+            json_text(&ProfileRow::from_account(&account))?.into(),
             account.access_token.reveal().into(),
             account.app_secret.as_ref().map(Secret::reveal).into(),
             i64::from(account.messages_per_second).into(),
@@ -176,6 +203,21 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(InsertedAccount::AlreadyConnected) };
         account.number = number_of(row)?;
         Ok(InsertedAccount::Inserted(account))
+    }
+
+    /// Returns the numbers of a WhatsApp Business Account that are connected, by Meta's ids.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn accounts_of_waba(&self, waba_id: &str) -> Result<Vec<PhoneNumberId>, StoreError> {
+        let rows = self.engine.fetch_rows(OF_WABA, vec![waba_id.into()]).await?;
+        let at = RowPlace { table: TABLE, id: waba_id };
+        rows.iter()
+            .map(|row| {
+                let id = row.read_fields(TABLE).take_text()?;
+                at.check_value("phone_number_id", PhoneNumberId::parse(&id))
+            })
+            .collect()
     }
 
     /// Makes `node` the account's owner, and loads its initial state with at most `resident_max`
@@ -220,9 +262,10 @@ impl Store {
         let complete = conversations.len() <= resident_max;
         conversations.truncate(resident_max);
 
-        let sql = "SELECT id FROM messages WHERE account = $1 AND status = 'pending' LIMIT 1";
+        let sql = "SELECT id FROM messages WHERE account = $1 AND status = 'pending' \
+                   AND next_attempt_at IS NOT NULL LIMIT 1";
         let has_pending = !snapshot.fetch_rows(sql, vec![account_number.into()]).await?.is_empty();
-        let sql = "SELECT wamid FROM parked_statuses WHERE account = $1 LIMIT 1";
+        let sql = "SELECT wamid_key FROM parked_items WHERE account = $1 LIMIT 1";
         let has_parked = !snapshot.fetch_rows(sql, vec![account_number.into()]).await?.is_empty();
         snapshot.end_reads().await?;
         Ok(Some(AccountActivation {

@@ -14,11 +14,13 @@ use super::conversation::{self, ConversationRow};
 use super::dialect::{BulkStatement, Dialect};
 use super::effect::{self, SettledRow};
 use super::engine::{EngineRow, Sql, SqlArg, WriteConnection};
-use super::event::{self, EventRow};
+use super::event::{self, ErasedEventRow, EventRow};
 use super::idempotency::{self, RecordRow};
+use super::identifier::{self, IdentifierRow};
+use super::merge::{self, MergeRow};
 use super::message::{self, MessageRow};
-use super::parked_status;
-use super::parked_status::{ParkedRow, UnparkedRow};
+use super::parked_item::{self, ParkedRow, UnparkedRow};
+use super::raw_item::{self, ErasedRawRow, RawRow};
 use super::row::json_array;
 use super::{AccountCommit, StoreError};
 
@@ -62,10 +64,15 @@ impl WriteOutcome {
 struct BatchRows<'a> {
     accounts: Vec<AccountRow<'a>>,
     contacts: Vec<ContactRow<'a>>,
+    identifiers: Vec<IdentifierRow>,
     conversations: Vec<ConversationRow<'a>>,
+    merges: Vec<MergeRow>,
     messages: Vec<MessageRow<'a>>,
     unparked: Vec<UnparkedRow<'a>>,
     parked: Vec<ParkedRow<'a>>,
+    erased_raw: Vec<ErasedRawRow<'a>>,
+    raw: Vec<RawRow<'a>>,
+    erased_events: Vec<ErasedEventRow>,
     events: Vec<EventRow<'a>>,
     records: Vec<RecordRow<'a>>,
     effects: Vec<SettledRow>,
@@ -86,23 +93,38 @@ impl<'a> BatchRows<'a> {
         self.conversations.extend(
             changes.conversations.values().map(|row| ConversationRow::from_conversation(number, row)),
         );
-        self.messages.extend(changes.messages.values().map(|row| MessageRow::from_message(number, row)));
-        self.unparked.extend(changes.unparked.iter().map(|wamid| UnparkedRow { account: number, wamid }));
-        self.parked.extend(changes.parked.iter().map(|row| ParkedRow::from_status(number, commit.at, row)));
+        let identifiers = changes.identifiers.iter();
+        self.identifiers.extend(identifiers.map(|(key, id)| IdentifierRow::from_key(number, key, *id)));
+        self.merges.extend(MergeRow::from_commit(commit));
+        self.messages.extend(changes.messages.values().map(|row| MessageRow::with_key(number, row)));
+        self.unparked.extend(UnparkedRow::from_changes(number, changes));
+        self.parked.extend(changes.parked.iter().map(|row| ParkedRow::from_item(number, commit.at, row)));
+        self.erased_raw.extend(ErasedRawRow::from_changes(number, changes));
+        let raw = changes.raw.iter().enumerate();
+        self.raw.extend(raw.map(|row| RawRow::from_item(number, commit.at, row)));
+        self.erased_events
+            .extend(changes.erased.iter().map(|row| ErasedEventRow::from_message(number, row.id)));
         self.events.extend(commit.events.iter().map(|row| EventRow::from_event(number, row)));
         self.records.extend(commit.records.iter().map(|row| RecordRow::from_record(number, row)));
         self.effects.extend(changes.effects.iter().map(|row| SettledRow::from_effect(number, row)));
     }
 
-    /// Returns the statements of the tables that have rows, with their rows. The accounts' own rows are left
+    /// Returns the statements of the tables that have rows, with their rows, in an order in which what is erased
+    /// or moved goes before what is inserted. No two of them write the same row, because PostgreSQL runs them as
+    /// one, in which none sees the writes of the others. The accounts' own rows are left
     /// out, because the fence writes to them too.
     fn to_statements(&self) -> Result<Vec<(&'static BulkStatement, String)>, sqlx::Error> {
         let each = [
             bulk_rows(&contact::UPSERT, &self.contacts),
+            bulk_rows(&identifier::UPSERT, &self.identifiers),
             bulk_rows(&conversation::UPSERT, &self.conversations),
+            bulk_rows(&merge::MOVE, &self.merges),
             bulk_rows(&message::UPSERT, &self.messages),
-            bulk_rows(&parked_status::DELETE, &self.unparked),
-            bulk_rows(&parked_status::INSERT, &self.parked),
+            bulk_rows(&parked_item::DELETE, &self.unparked),
+            bulk_rows(&parked_item::UPSERT, &self.parked),
+            bulk_rows(&raw_item::ERASE, &self.erased_raw),
+            bulk_rows(&raw_item::INSERT, &self.raw),
+            bulk_rows(&event::ERASE, &self.erased_events),
             bulk_rows(&event::INSERT, &self.events),
             bulk_rows(&idempotency::UPSERT, &self.records),
             bulk_rows(&effect::SETTLE, &self.effects),

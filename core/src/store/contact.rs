@@ -1,7 +1,7 @@
 //! Contacts: their row, and every statement that reads or writes it.
 //!
-//! Invariant: `search_text` holds name, number and address as `fold_text` of `domain::page` folds them. A
-//! contact's number never changes.
+//! Invariants: `search_text` holds name, identifiers, username and email address as `fold_text` of
+//! `domain::page` folds them. A contact that was merged into another one is found by its id, and is in no list.
 
 use std::sync::Arc;
 
@@ -9,33 +9,44 @@ use serde::{Deserialize, Serialize};
 
 use super::dialect::{BulkStatement, ColumnKind, Dialect};
 use super::engine::{EngineRow, SqlArg};
-use super::row::{RowPlace, RowText};
+use super::identity_row::IdentityRow;
+use super::row::{RowPlace, RowText, instant_millis};
 use super::{Store, StoreError};
-use crate::domain::contact::Contact;
+use crate::domain::contact::{Contact, NameOrigin};
+use crate::domain::identity::{ContactKind, Identifier, IdentifierKey};
 use crate::domain::page::{ContactQuery, RowPage, fold_text};
 use crate::ids::ContactId;
 
 /// Name of the table.
 pub(super) const TABLE: &str = "contacts";
 
-/// Columns of every read, in the order in which [`ContactRow::read_row`] takes them.
-pub(super) const COLUMNS: &str = "id, account, phone, name, email, metadata, created_at, updated_at";
+/// Columns of every read of a table called `k`, in the order in which [`ContactRow::read_row`] takes them.
+pub(super) const COLUMNS: &str = "k.id, k.account, k.kind, k.identity, k.name, k.name_origin, k.email, \
+     k.metadata, k.marketing_opted_out_at, k.merged_into, k.created_at, k.updated_at";
 
 /// Inserts and updates all rows of an array.
 pub(super) const UPSERT: BulkStatement = BulkStatement {
     text: "\
-INSERT INTO contacts (account, id, phone, name, email, metadata, search_text, created_at, updated_at) \
-SELECT r.account, r.id, r.phone, r.name, r.email, r.metadata, r.search_text, r.created_at, r.updated_at \
+INSERT INTO contacts (account, id, kind, identity, name, name_origin, email, metadata, \
+    marketing_opted_out_at, merged_into, search_text, created_at, updated_at) \
+SELECT r.account, r.id, r.kind, r.identity, r.name, r.name_origin, r.email, r.metadata, \
+    r.marketing_opted_out_at, r.merged_into, r.search_text, r.created_at, r.updated_at \
 FROM {rows} WHERE true \
-ON CONFLICT (account, id) DO UPDATE SET name = excluded.name, email = excluded.email, \
-    metadata = excluded.metadata, search_text = excluded.search_text, updated_at = excluded.updated_at",
+ON CONFLICT (account, id) DO UPDATE SET identity = excluded.identity, name = excluded.name, \
+    name_origin = excluded.name_origin, email = excluded.email, metadata = excluded.metadata, \
+    marketing_opted_out_at = excluded.marketing_opted_out_at, merged_into = excluded.merged_into, \
+    search_text = excluded.search_text, updated_at = excluded.updated_at",
     columns: &[
         ("account", ColumnKind::Int),
         ("id", ColumnKind::Text),
-        ("phone", ColumnKind::Text),
+        ("kind", ColumnKind::Text),
+        ("identity", ColumnKind::Text),
         ("name", ColumnKind::Text),
+        ("name_origin", ColumnKind::Text),
         ("email", ColumnKind::Text),
         ("metadata", ColumnKind::Text),
+        ("marketing_opted_out_at", ColumnKind::Int),
+        ("merged_into", ColumnKind::Text),
         ("search_text", ColumnKind::Text),
         ("created_at", ColumnKind::Int),
         ("updated_at", ColumnKind::Int),
@@ -47,10 +58,14 @@ ON CONFLICT (account, id) DO UPDATE SET name = excluded.name, email = excluded.e
 pub(super) struct ContactRow<'a> {
     account: i64,
     id: String,
-    phone: RowText<'a>,
+    kind: RowText<'a>,
+    identity: IdentityRow<'a>,
     name: Option<RowText<'a>>,
+    name_origin: RowText<'a>,
     email: Option<RowText<'a>>,
     metadata: RowText<'a>,
+    marketing_opted_out_at: Option<i64>,
+    merged_into: Option<String>,
     /// Written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     search_text: Option<String>,
@@ -64,10 +79,14 @@ impl<'a> ContactRow<'a> {
         Self {
             account,
             id: contact.id.to_string(),
-            phone: contact.phone.as_str().into(),
+            kind: contact.kind.as_str().into(),
+            identity: IdentityRow::from_identity(&contact.identity),
             name: contact.name.as_deref().map(RowText::Borrowed),
+            name_origin: contact.name_origin.as_str().into(),
             email: contact.email.as_deref().map(RowText::Borrowed),
             metadata: RowText::Borrowed(&contact.metadata),
+            marketing_opted_out_at: instant_millis(contact.marketing_opted_out_at),
+            merged_into: contact.merged_into.map(|id| id.to_string()),
             search_text: None,
             created_at: contact.created_at.millis(),
             updated_at: contact.updated_at.millis(),
@@ -76,25 +95,28 @@ impl<'a> ContactRow<'a> {
 
     /// Creates the row as the table stores it.
     pub(super) fn with_search(account: i64, contact: &'a Contact) -> Self {
-        let name = contact.name.as_deref().unwrap_or_default();
-        let email = contact.email.as_deref().unwrap_or_default();
-        let text = fold_text(&format!("{name}\n{}\n{email}", contact.phone));
-        Self { search_text: Some(text), ..Self::from_contact(account, contact) }
+        Self { search_text: Some(search_text(contact)), ..Self::from_contact(account, contact) }
     }
 
     /// Reads [`COLUMNS`].
     fn read_row(row: &EngineRow) -> Result<Self, StoreError> {
         let mut fields = row.read_fields(TABLE);
+        let id = fields.take_text()?;
+        let place = RowPlace { table: TABLE, id: &id };
         Ok(Self {
-            id: fields.take_text()?,
             account: fields.take_int()?,
-            phone: fields.take_text()?.into(),
+            kind: fields.take_text()?.into(),
+            identity: IdentityRow::read_text(place, &fields.take_text()?)?,
             name: fields.opt_text()?.map(RowText::Owned),
+            name_origin: fields.take_text()?.into(),
             email: fields.opt_text()?.map(RowText::Owned),
             metadata: fields.take_text()?.into(),
+            marketing_opted_out_at: fields.opt_int()?,
+            merged_into: fields.opt_text()?,
             search_text: None,
             created_at: fields.take_int()?,
             updated_at: fields.take_int()?,
+            id,
         })
     }
 
@@ -103,14 +125,39 @@ impl<'a> ContactRow<'a> {
         let at = RowPlace { table: TABLE, id: &self.id };
         Ok(Contact {
             id: at.check_value("id", ContactId::parse(&self.id).ok())?,
-            phone: at.check_phone("phone", &self.phone)?,
+            kind: at.check_value("kind", ContactKind::parse(&self.kind))?,
+            identity: self.identity.into_identity(at)?,
             name: self.name.map(Arc::from),
+            name_origin: at.check_value("name_origin", NameOrigin::parse(&self.name_origin))?,
             email: self.email.map(Arc::from),
             metadata: self.metadata.into(),
+            marketing_opted_out_at: at.opt_time("marketing_opted_out_at", self.marketing_opted_out_at)?,
+            merged_into: self
+                .merged_into
+                .map(|id| at.check_value("merged_into", ContactId::parse(&id).ok()))
+                .transpose()?,
             created_at: at.check_time("created_at", self.created_at)?,
             updated_at: at.check_time("updated_at", self.updated_at)?,
         })
     }
+}
+
+/// The text that searches look at.
+fn search_text(contact: &Contact) -> String {
+    let mut text = contact.name.as_deref().unwrap_or_default().to_owned();
+    for identifier in contact.identity.identifiers() {
+        text.push('\n');
+        match &identifier {
+            Identifier::PhoneNumber(phone) | Identifier::WaId(phone) => text.push_str(phone.as_str()),
+            Identifier::UserId(id) | Identifier::ParentUserId(id) => text.push_str(id.as_str()),
+            Identifier::GroupId(id) => text.push_str(id.as_str()),
+        }
+    }
+    for part in [contact.identity.username.as_ref().map(|username| &username.text), contact.email.as_ref()] {
+        text.push('\n');
+        text.push_str(part.map_or("", |part| part));
+    }
+    fold_text(&text)
 }
 
 /// Reads contacts from rows that hold [`COLUMNS`].
@@ -120,22 +167,28 @@ pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Contact>>, StoreErr
 
 /// Returns the statement and the values of one page, one row longer than the page.
 pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuery) -> (String, Vec<SqlArg>) {
-    let mut sql = format!("SELECT {COLUMNS} FROM contacts WHERE account = $1");
+    let mut sql = format!("SELECT {COLUMNS} FROM contacts k WHERE k.account = $1 AND k.merged_into IS NULL");
     let mut args = vec![SqlArg::from(account)];
-    if let Some(phone) = &query.phone {
-        args.push(phone.as_str().into());
-        sql = format!("{sql} AND phone = ${}", args.len());
+    let phone = query.phone.clone().map(IdentifierKey::Number);
+    let user_id = query.user_id.clone().map(IdentifierKey::of_user_id);
+    for key in [phone, user_id].into_iter().flatten() {
+        args.push(key.to_row().into());
+        sql = format!(
+            "{sql} AND k.id = (SELECT i.contact_id FROM contact_identifiers i \
+             WHERE i.account = $1 AND i.identifier = ${})",
+            args.len()
+        );
     }
     if let Some(text) = &query.search {
         args.push(fold_text(text).into());
-        sql = format!("{sql} AND {}", dialect.text_contains("search_text", args.len()));
+        sql = format!("{sql} AND {}", dialect.text_contains("k.search_text", args.len()));
     }
     if let Some(after) = query.after {
         args.push(after.to_string().into());
-        sql = format!("{sql} AND id < ${}", args.len());
+        sql = format!("{sql} AND k.id < ${}", args.len());
     }
     args.push(SqlArg::from(i64::try_from(query.limit.rows() + 1).ok()));
-    let sql = format!("{sql} ORDER BY id DESC LIMIT ${}", args.len());
+    let sql = format!("{sql} ORDER BY k.id DESC LIMIT ${}", args.len());
     (sql, args)
 }
 
@@ -163,7 +216,7 @@ impl Store {
         account_number: i64,
         id: ContactId,
     ) -> Result<Option<Arc<Contact>>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM contacts WHERE account = $1 AND id = $2");
+        let sql = format!("SELECT {COLUMNS} FROM contacts k WHERE k.account = $1 AND k.id = $2");
         let rows = self.engine.fetch_rows(sql, vec![account_number.into(), id.to_string().into()]).await?;
         Ok(read_all(&rows)?.pop())
     }

@@ -1,7 +1,8 @@
 //! Conversations: their row, and every statement that reads or writes it.
 //!
 //! Invariant: `recency` is the domain's sort key. The contact and the assignee of a conversation are joined
-//! on reading, and never copied into the table. A snapshot in the event log does keep a copy, of that moment.
+//! on reading, and never copied into the table. A snapshot in the event log does keep a copy, of that moment. A
+//! conversation that was merged into another one is found by its id, and is in no list.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, SqlArg};
+use super::identity_row::IdentityRow;
 use super::organisation::UserRow;
 use super::row::{RowPlace, RowText, instant_millis};
 use super::{Store, StoreError};
 use crate::domain::contact::ContactRef;
 use crate::domain::conversation::{Conversation, ConversationStatus};
+use crate::domain::identity::ContactKind;
 use crate::domain::organisation::User;
 use crate::domain::page::{ConversationOrder, ConversationQuery, RowPage};
 use crate::ids::{ContactId, ConversationId, UserId};
@@ -25,8 +28,9 @@ pub(super) const TABLE: &str = "conversations";
 /// The SELECT of every read. Outer joins, although a contact always exists: they fix the order of the loops,
 /// so that the scan of the page's own index decides the order of the rows.
 pub(super) const SELECT: &str = "\
-SELECT c.id, c.account, c.status, c.contact_id, k.phone, k.name, u.id, u.organisation_id, u.name, u.email, \
-    u.created_at, c.unread_count, c.last_message_at, c.last_inbound_at, c.created_at, c.updated_at \
+SELECT c.id, c.account, c.status, c.contact_id, k.kind, k.identity, k.name, u.id, u.organisation_id, u.name, \
+    u.email, u.created_at, c.unread_count, c.last_message_at, c.last_inbound_at, c.number_named_at, \
+    c.merged_into, c.created_at, c.updated_at \
 FROM conversations c \
 LEFT JOIN contacts k ON k.account = c.account AND k.id = c.contact_id \
 LEFT JOIN users u ON u.id = c.assignee_id";
@@ -35,13 +39,14 @@ LEFT JOIN users u ON u.id = c.assignee_id";
 pub(super) const UPSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO conversations (account, id, status, contact_id, assignee_id, unread_count, recency, \
-    last_message_at, last_inbound_at, created_at, updated_at) \
+    last_message_at, last_inbound_at, number_named_at, merged_into, created_at, updated_at) \
 SELECT r.account, r.id, r.status, r.contact_id, r.assignee->>'id', r.unread_count, r.recency, \
-    r.last_message_at, r.last_inbound_at, r.created_at, r.updated_at \
+    r.last_message_at, r.last_inbound_at, r.number_named_at, r.merged_into, r.created_at, r.updated_at \
 FROM {rows} WHERE true \
 ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, assignee_id = excluded.assignee_id, \
     unread_count = excluded.unread_count, recency = excluded.recency, \
     last_message_at = excluded.last_message_at, last_inbound_at = excluded.last_inbound_at, \
+    number_named_at = excluded.number_named_at, merged_into = excluded.merged_into, \
     updated_at = excluded.updated_at",
     columns: &[
         ("account", ColumnKind::Int),
@@ -53,6 +58,8 @@ ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, assignee_id = 
         ("recency", ColumnKind::Int),
         ("last_message_at", ColumnKind::Int),
         ("last_inbound_at", ColumnKind::Int),
+        ("number_named_at", ColumnKind::Int),
+        ("merged_into", ColumnKind::Text),
         ("created_at", ColumnKind::Int),
         ("updated_at", ColumnKind::Int),
     ],
@@ -65,13 +72,16 @@ pub(super) struct ConversationRow<'a> {
     id: String,
     status: RowText<'a>,
     contact_id: String,
-    contact_phone: RowText<'a>,
+    contact_kind: RowText<'a>,
+    contact_identity: IdentityRow<'a>,
     contact_name: Option<RowText<'a>>,
     assignee: Option<UserRow<'a>>,
     unread_count: i64,
     recency: i64,
     last_message_at: Option<i64>,
     last_inbound_at: Option<i64>,
+    number_named_at: Option<i64>,
+    merged_into: Option<String>,
     created_at: i64,
     updated_at: i64,
 }
@@ -94,13 +104,16 @@ impl<'a> ConversationRow<'a> {
             id: conversation.id.to_string(),
             status: conversation.status.as_str().into(),
             contact_id: conversation.contact.id.to_string(),
-            contact_phone: conversation.contact.phone.as_str().into(),
+            contact_kind: conversation.contact.kind.as_str().into(),
+            contact_identity: IdentityRow::from_identity(&conversation.contact.identity),
             contact_name: conversation.contact.name.as_deref().map(RowText::Borrowed),
             assignee: conversation.assignee.as_deref().map(UserRow::from_user),
             unread_count: conversation.unread_count.into(),
             recency: conversation.recency_key(),
             last_message_at: instant_millis(conversation.last_message_at),
             last_inbound_at: instant_millis(conversation.last_inbound_at),
+            number_named_at: instant_millis(conversation.number_named_at),
+            merged_into: conversation.merged_into.map(|id| id.to_string()),
             created_at: conversation.created_at.millis(),
             updated_at: conversation.updated_at.millis(),
         }
@@ -113,10 +126,10 @@ impl<'a> ConversationRow<'a> {
         let account = fields.take_int()?;
         let status = fields.take_text()?.into();
         let contact_id = fields.take_text()?;
+        let place = RowPlace { table: TABLE, id: &id };
         // Null when the contact's row is missing.
-        let contact_phone = fields.opt_text()?;
-        let contact_phone =
-            RowPlace { table: TABLE, id: &id }.check_value("contact_id", contact_phone)?.into();
+        let contact_kind = place.check_value("contact_id", fields.opt_text()?)?.into();
+        let contact_identity = IdentityRow::read_text(place, &fields.take_text()?)?;
         let contact_name = fields.opt_text()?.map(RowText::Owned);
         let assignee = UserRow::read_joined(&mut fields)?;
         let unread_count = fields.take_int()?;
@@ -125,13 +138,16 @@ impl<'a> ConversationRow<'a> {
             account,
             status,
             contact_id,
-            contact_phone,
+            contact_kind,
+            contact_identity,
             contact_name,
             assignee,
             unread_count,
             recency: last_message_at.unwrap_or(crate::domain::conversation::NEVER),
             last_message_at,
             last_inbound_at: fields.opt_int()?,
+            number_named_at: fields.opt_int()?,
+            merged_into: fields.opt_text()?,
             created_at: fields.take_int()?,
             updated_at: fields.take_int()?,
             id,
@@ -147,13 +163,19 @@ impl<'a> ConversationRow<'a> {
             status: at.check_value("status", ConversationStatus::parse(&self.status))?,
             contact: ContactRef {
                 id: at.check_value("contact_id", ContactId::parse(&self.contact_id).ok())?,
-                phone: at.check_phone("contact_phone", &self.contact_phone)?,
+                kind: at.check_value("contact_kind", ContactKind::parse(&self.contact_kind))?,
+                identity: self.contact_identity.into_identity(at)?,
                 name: self.contact_name.map(Arc::from),
             },
             assignee: assignee.map(|user| assignees.shared_user(user)),
             unread_count: at.check_count("unread_count", self.unread_count)?,
             last_message_at: at.opt_time("last_message_at", self.last_message_at)?,
             last_inbound_at: at.opt_time("last_inbound_at", self.last_inbound_at)?,
+            number_named_at: at.opt_time("number_named_at", self.number_named_at)?,
+            merged_into: self
+                .merged_into
+                .map(|id| at.check_value("merged_into", ConversationId::parse(&id).ok()))
+                .transpose()?,
             created_at: at.check_time("created_at", self.created_at)?,
             updated_at: at.check_time("updated_at", self.updated_at)?,
         })
@@ -170,7 +192,7 @@ pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Conversation>>, Sto
 
 /// Returns the statement and the values of one page, one row longer than the page.
 pub(super) fn page_statement(account: i64, query: &ConversationQuery) -> (String, Vec<SqlArg>) {
-    let mut sql = format!("{SELECT} WHERE c.account = $1");
+    let mut sql = format!("{SELECT} WHERE c.account = $1 AND c.merged_into IS NULL");
     let mut args = vec![SqlArg::from(account)];
     if let Some(status) = query.status {
         args.push(status.as_str().into());
@@ -200,7 +222,10 @@ pub(super) fn page_statement(account: i64, query: &ConversationQuery) -> (String
 
 /// Returns the statement for the conversations that changed last.
 pub(super) fn newest_statement() -> String {
-    format!("{SELECT} WHERE c.account = $1 ORDER BY c.updated_at DESC, c.id DESC LIMIT $2")
+    format!(
+        "{SELECT} WHERE c.account = $1 AND c.merged_into IS NULL \
+         ORDER BY c.updated_at DESC, c.id DESC LIMIT $2"
+    )
 }
 
 impl Store {

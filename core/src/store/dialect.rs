@@ -1,4 +1,4 @@
-//! Differences between the SQL of the two engines: rows as one argument, and three expressions.
+//! Differences between the SQL of the two engines: rows as one argument, and a few expressions.
 //!
 //! Invariant: every other statement is one text that both engines understand. Texts are made of fixed
 //! fragments of this layer; values from clients are bound.
@@ -27,7 +27,8 @@ pub(super) enum ColumnKind {
 #[derive(Debug)]
 pub(super) struct BulkStatement {
     /// SQL text. `{rows}` becomes the rows, a table called `r`. `{same t.a = r.b}` becomes that condition, in
-    /// a form that looks up few rows of `t`.
+    /// a form that looks up few rows of `t`. `{erased t.a}` becomes the snapshot of a message's event in `t.a`,
+    /// without the content of the message.
     pub(super) text: &'static str,
     /// The columns that the text reads from `r`: keys of each object of the array.
     pub(super) columns: &'static [(&'static str, ColumnKind)],
@@ -53,7 +54,27 @@ impl Dialect {
             text = text + before + &self.same_row(bulk, condition, argument);
             rest = after;
         }
-        (text + rest).replace("{rows}", rows)
+        text = (text + rest).replace("{rows}", rows);
+        if let Some((before, from)) = text.split_once("{erased ")
+            && let Some((column, after)) = from.split_once('}')
+        {
+            return [before, &self.erased_snapshot(column), after].concat();
+        }
+        text
+    }
+
+    /// Returns the snapshot of a message's event in this column, without the content of the message.
+    fn erased_snapshot(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => format!(
+                "json_remove(json_replace({column}, '$.content', '', '$.payload', '{{}}', \
+                 '$.previous_content', ''), '$.details.referral')"
+            ),
+            Self::Postgres => format!(
+                "(jsonb_set({column}::jsonb || '{{\"content\": \"\", \"payload\": \"{{}}\"}}'::jsonb, \
+                 '{{previous_content}}', '\"\"', false) #- '{{details,referral}}')::text"
+            ),
+        }
     }
 
     /// Returns a condition by which rows are looked up.

@@ -12,10 +12,11 @@ use super::dialect::{BulkStatement, ColumnKind, Dialect};
 use super::engine::{EngineRow, SqlArg};
 use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
+use crate::domain::address::Address;
 use crate::domain::conversation::ConversationStatus;
 use crate::domain::effect::{Effect, EffectId, EffectRefusal, EffectRow, EffectStatus, SettledEffect};
 use crate::domain::message::{MessageKind, OutgoingMessage};
-use crate::domain::phone::Phone;
+use crate::domain::message_details::{MessageSource, ReactionTo};
 use crate::domain::time::Timestamp;
 use crate::ids::{ConversationId, MessageId, RunId, UserId};
 
@@ -121,6 +122,11 @@ enum EffectJson {
         content: String,
         payload: String,
         context: Option<String>,
+        /// Message and emoji of a reaction.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reaction: Option<(String, Option<String>)>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        callback_data: Option<String>,
     },
     MarkRead {
         wamid: String,
@@ -137,11 +143,15 @@ impl From<&Effect> for EffectJson {
     fn from(effect: &Effect) -> Self {
         match effect {
             Effect::Send(outgoing) => Self::Send {
-                to: outgoing.to.to_string(),
+                to: outgoing.to.as_str().to_owned(),
                 kind: outgoing.kind.as_str().to_owned(),
                 content: outgoing.content.to_string(),
                 payload: outgoing.payload.to_string(),
                 context: outgoing.context.as_deref().map(str::to_owned),
+                reaction: outgoing.reaction.as_ref().map(|reaction| {
+                    (reaction.wamid.to_string(), reaction.emoji.as_deref().map(str::to_owned))
+                }),
+                callback_data: outgoing.callback_data.as_deref().map(str::to_owned),
             },
             Effect::MarkRead { wamid } => Self::MarkRead { wamid: wamid.to_string() },
             Effect::UpdateConversation { id, status, assigned_to } => Self::Update {
@@ -156,13 +166,21 @@ impl From<&Effect> for EffectJson {
 impl EffectJson {
     fn into_effect(self) -> Option<Effect> {
         Some(match self {
-            Self::Send { to, kind, content, payload, context } => Effect::Send(OutgoingMessage {
-                to: Phone::parse(&to)?,
-                kind: MessageKind::parse(&kind)?,
-                content: content.into(),
-                payload: payload.into(),
-                context: context.map(Arc::from),
-            }),
+            Self::Send { to, kind, content, payload, context, reaction, callback_data } => {
+                Effect::Send(OutgoingMessage {
+                    to: Address::parse(&to)?,
+                    kind: MessageKind::parse(&kind)?,
+                    content: content.into(),
+                    payload: payload.into(),
+                    context: context.map(Arc::from),
+                    reaction: reaction.map(|(wamid, emoji)| ReactionTo {
+                        wamid: wamid.into(),
+                        emoji: emoji.map(Arc::from),
+                    }),
+                    callback_data: callback_data.map(Arc::from),
+                    source: MessageSource::Hook,
+                })
+            }
             Self::MarkRead { wamid } => Effect::MarkRead { wamid: wamid.into() },
             Self::Update { id, status, assigned_to } => Effect::UpdateConversation {
                 id: ConversationId::parse(&id).ok()?,

@@ -1,28 +1,23 @@
 //! The event log: its row, and every statement that reads or writes it.
 //!
 //! Invariant: an event holds its subject as the commit left it, in the subject's own row form, so that it can
-//! be delivered again after the subject has changed. Events are never changed.
+//! be delivered again after the subject has changed. Events are never changed, except that the content of a
+//! message that its author took back goes from all of them.
 
+mod event_row;
 mod page;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::contact::ContactRow;
-use super::conversation::{AssigneeCache, ConversationRow};
 use super::dialect::{BulkStatement, ColumnKind, Dialect};
-use super::engine::EngineRow;
-use super::message::MessageRow;
-use super::row::{RowPlace, instant_millis, json_array};
+use super::row::json_array;
 use super::{Store, StoreError};
-use crate::domain::contact::Contact;
-use crate::domain::conversation::Conversation;
-use crate::domain::event::{Event, EventKind, EventType, EventTypes};
-use crate::domain::message::Message;
-use crate::domain::status::MessageStatus;
+use crate::domain::event::{Event, EventType, EventTypes};
 use crate::domain::time::Timestamp;
-use crate::ids::EventId;
+use crate::ids::{EventId, MessageId};
 
+pub(super) use event_row::EventRow;
+use event_row::read_event;
 #[cfg(test)]
 pub(super) use page::oldest_statement;
 
@@ -53,122 +48,26 @@ FROM {rows} WHERE true",
     ],
 };
 
-/// The subject's row.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum SubjectRow<'a> {
-    Message(MessageRow<'a>),
-    Conversation(ConversationRow<'a>),
-    Contact(ContactRow<'a>),
-}
+/// Removes the content of all messages of an array from their events.
+pub(super) const ERASE: BulkStatement = BulkStatement {
+    text: "\
+UPDATE events SET snapshot = {erased events.snapshot} FROM {rows} \
+WHERE events.account = r.account AND {same events.message_id = r.message_id}",
+    columns: &[("account", ColumnKind::Int), ("message_id", ColumnKind::Text)],
+};
 
-/// A row of `events`.
+/// A message that was taken back.
 #[derive(Debug, Serialize)]
-pub(super) struct EventRow<'a> {
+pub(super) struct ErasedEventRow {
     account: i64,
-    sequence: i64,
-    id: String,
-    kind: &'static str,
-    created_at: i64,
-    message_id: Option<String>,
-    conversation_id: Option<String>,
-    contact_id: Option<String>,
-    previous_status: Option<&'static str>,
-    occurred_at: Option<i64>,
-    snapshot: SubjectRow<'a>,
+    message_id: String,
 }
 
-impl<'a> EventRow<'a> {
-    /// Creates the row of an event of this account.
-    pub(super) fn from_event(account: i64, event: &'a Event) -> Self {
-        let blank = |snapshot| Self {
-            account,
-            sequence: event.sequence,
-            id: event.id.to_string(),
-            kind: event.kind.as_str(),
-            created_at: event.created_at.millis(),
-            message_id: None,
-            conversation_id: None,
-            contact_id: None,
-            previous_status: None,
-            occurred_at: None,
-            snapshot,
-        };
-        let of_message = |message: &'a Message| Self {
-            message_id: Some(message.id.to_string()),
-            conversation_id: Some(message.conversation_id.to_string()),
-            contact_id: Some(message.contact_id.to_string()),
-            ..blank(SubjectRow::Message(MessageRow::from_message(account, message)))
-        };
-        match &event.kind {
-            EventKind::MessageReceived(message)
-            | EventKind::MessageCreated(message)
-            | EventKind::MessageSent(message) => of_message(message),
-            EventKind::MessageStatus { message, previous, occurred_at } => Self {
-                previous_status: Some(previous.as_str()),
-                occurred_at: instant_millis(Some(*occurred_at)),
-                ..of_message(message)
-            },
-            EventKind::ConversationCreated(conversation)
-            | EventKind::ConversationAssigned(conversation)
-            | EventKind::ConversationClosed(conversation)
-            | EventKind::ConversationUpdated(conversation) => Self {
-                conversation_id: Some(conversation.id.to_string()),
-                contact_id: Some(conversation.contact.id.to_string()),
-                ..blank(SubjectRow::Conversation(ConversationRow::from_conversation(account, conversation)))
-            },
-            EventKind::ContactCreated(contact) | EventKind::ContactUpdated(contact) => Self {
-                contact_id: Some(contact.id.to_string()),
-                ..blank(SubjectRow::Contact(ContactRow::from_contact(account, contact)))
-            },
-        }
+impl ErasedEventRow {
+    /// Creates the row of a message of this account.
+    pub(super) fn from_message(account: i64, id: MessageId) -> Self {
+        Self { account, message_id: id.to_string() }
     }
-}
-
-fn read_subject<T: DeserializeOwned>(at: RowPlace<'_>, snapshot: &str) -> Result<T, StoreError> {
-    at.check_value("snapshot", serde_json::from_str(snapshot).ok())
-}
-
-fn read_message(at: RowPlace<'_>, snapshot: &str) -> Result<Message, StoreError> {
-    read_subject::<MessageRow<'static>>(at, snapshot)?.into_message()
-}
-
-fn read_conversation(at: RowPlace<'_>, snapshot: &str) -> Result<Conversation, StoreError> {
-    read_subject::<ConversationRow<'static>>(at, snapshot)?.into_conversation(&mut AssigneeCache::default())
-}
-
-fn read_contact(at: RowPlace<'_>, snapshot: &str) -> Result<Contact, StoreError> {
-    read_subject::<ContactRow<'static>>(at, snapshot)?.into_contact()
-}
-
-fn read_event(row: &EngineRow) -> Result<Event, StoreError> {
-    let mut fields = row.read_fields(TABLE);
-    let id = fields.take_text()?;
-    let at = RowPlace { table: TABLE, id: &id };
-    let (sequence, kind) = (fields.take_int()?, fields.take_text()?);
-    let created_at = at.check_time("created_at", fields.take_int()?)?;
-    let previous = fields.opt_text()?;
-    let occurred_at = at.opt_time("occurred_at", fields.opt_int()?)?;
-    let snapshot = fields.take_text()?;
-    let kind = match kind.as_str() {
-        "message.received" => EventKind::MessageReceived(read_message(at, &snapshot)?),
-        "message.created" => EventKind::MessageCreated(read_message(at, &snapshot)?),
-        "message.sent" => EventKind::MessageSent(read_message(at, &snapshot)?),
-        "message.status" => EventKind::MessageStatus {
-            message: read_message(at, &snapshot)?,
-            previous: at
-                .check_value("previous_status", previous.as_deref().and_then(MessageStatus::parse))?,
-            occurred_at: at.check_value("occurred_at", occurred_at)?,
-        },
-        "conversation.created" => EventKind::ConversationCreated(read_conversation(at, &snapshot)?),
-        "conversation.assigned" => EventKind::ConversationAssigned(read_conversation(at, &snapshot)?),
-        "conversation.closed" => EventKind::ConversationClosed(read_conversation(at, &snapshot)?),
-        "conversation.updated" => EventKind::ConversationUpdated(read_conversation(at, &snapshot)?),
-        "contact.created" => EventKind::ContactCreated(read_contact(at, &snapshot)?),
-        "contact.updated" => EventKind::ContactUpdated(read_contact(at, &snapshot)?),
-        _ => return Err(at.corrupt_column("kind")),
-    };
-    Ok(Event { id: at.check_value("id", EventId::parse(&id).ok())?, sequence, created_at, kind })
 }
 
 const COLUMNS: &str = "id, sequence, kind, created_at, previous_status, occurred_at, snapshot";

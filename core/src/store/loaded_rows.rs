@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use super::dialect::Dialect;
 use super::engine::{EngineRow, SqlArg};
 use super::row::json_array;
-use super::{Store, StoreError, contact, conversation, message, parked_status};
+use super::{Store, StoreError, contact, conversation, message, parked_item};
 use crate::domain::effect::EffectStatus;
+use crate::domain::identity::IdentifierKey;
 use crate::domain::loaded_rows::LoadedRows;
 use crate::domain::row_needs::RowNeeds;
 use crate::ids::{ContactId, ConversationId};
@@ -18,33 +19,41 @@ use crate::ids::{ContactId, ConversationId};
 type BoundStatement = (String, Vec<SqlArg>);
 
 /// Values of one column to look up.
-struct WantedValues {
+struct WantedValues<'a> {
+    /// Selects the rows.
+    head: &'a str,
+    /// Name of the looked-up table in `head`, with a dot; may be empty.
+    alias: &'static str,
     condition: &'static str,
     values: Vec<String>,
 }
 
-impl WantedValues {
-    fn by_column<T: ToString>(condition: &'static str, values: impl IntoIterator<Item = T>) -> Self {
-        Self { condition, values: values.into_iter().map(|value| value.to_string()).collect() }
+impl<'a> WantedValues<'a> {
+    fn by_column<T: ToString>(
+        head: &'a str,
+        alias: &'static str,
+        condition: &'static str,
+        values: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let values = values.into_iter().map(|value| value.to_string()).collect();
+        Self { head, alias, condition, values }
     }
 }
 
 /// Returns the statement for the account's rows that have any of the wanted values, with possible duplicates;
-/// `None` when there are no wanted values. `head` selects them, and calls their table `alias`.
+/// `None` when there are no wanted values.
 ///
 /// A union, because an OR of two lists makes SQLite scan the whole account. On PostgreSQL each value is
 /// looked up by itself. Compared with a list, every row of the account would be read whenever the planner
 /// assumes that the account is small, as it does until the table is analyzed.
 fn any_of(
     dialect: Dialect,
-    head: &str,
-    alias: &str,
     account: i64,
-    wanted: &[WantedValues],
+    wanted: &[WantedValues<'_>],
 ) -> Result<Option<BoundStatement>, StoreError> {
     let mut args = vec![SqlArg::from(account)];
     let mut selects = Vec::new();
-    for WantedValues { condition, values } in wanted {
+    for WantedValues { head, alias, condition, values } in wanted {
         if !values.is_empty() {
             args.push(json_array(values)?.into());
             let argument = args.len();
@@ -67,9 +76,11 @@ pub(super) fn messages_statement(
     needs: &RowNeeds,
 ) -> Result<Option<BoundStatement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
-    let wanted =
-        [WantedValues::by_column("wamid", &needs.wamids), WantedValues::by_column("id", &needs.messages)];
-    any_of(dialect, &head, "", account, &wanted)
+    let wanted = [
+        WantedValues::by_column(&head, "", "wamid_key", &needs.wamids),
+        WantedValues::by_column(&head, "", "id", &needs.messages),
+    ];
+    any_of(dialect, account, &wanted)
 }
 
 pub(super) fn unread_statement(
@@ -78,8 +89,8 @@ pub(super) fn unread_statement(
     needs: &RowNeeds,
 ) -> Result<Option<BoundStatement>, StoreError> {
     let head = format!("SELECT {} FROM messages", message::COLUMNS);
-    let wanted = [WantedValues::by_column("status = 'received' AND conversation_id", &needs.unread)];
-    any_of(dialect, &head, "", account, &wanted)
+    let unread = "status = 'received' AND conversation_id";
+    any_of(dialect, account, &[WantedValues::by_column(&head, "", unread, &needs.unread)])
 }
 
 pub(super) fn parked_statement(
@@ -87,7 +98,8 @@ pub(super) fn parked_statement(
     account: i64,
     needs: &RowNeeds,
 ) -> Result<Option<BoundStatement>, StoreError> {
-    any_of(dialect, parked_status::SELECT, "", account, &[WantedValues::by_column("wamid", &needs.parked)])
+    let wanted = WantedValues::by_column(parked_item::SELECT, "", "wamid_key", &needs.parked);
+    any_of(dialect, account, &[wanted])
 }
 
 pub(super) fn contacts_statement(
@@ -95,10 +107,19 @@ pub(super) fn contacts_statement(
     account: i64,
     needs: &RowNeeds,
 ) -> Result<Option<BoundStatement>, StoreError> {
-    let head = format!("SELECT {} FROM contacts", contact::COLUMNS);
-    let phones = WantedValues::by_column("phone", needs.phones.union(&needs.contact_phones));
-    let wanted = [phones, WantedValues::by_column("id", &needs.contacts)];
-    any_of(dialect, &head, "", account, &wanted)
+    let columns = contact::COLUMNS;
+    // An outer join fixes the order of the loops; an identifier always has its contact.
+    let by_identifier = format!(
+        "SELECT {columns} FROM contact_identifiers i \
+         LEFT JOIN contacts k ON k.account = i.account AND k.id = i.contact_id"
+    );
+    let by_id = format!("SELECT {columns} FROM contacts k");
+    let keys = needs.identifiers.iter().map(IdentifierKey::to_row);
+    let wanted = [
+        WantedValues::by_column(&by_identifier, "i.", "identifier", keys),
+        WantedValues::by_column(&by_id, "k.", "id", &needs.contacts),
+    ];
+    any_of(dialect, account, &wanted)
 }
 
 pub(super) fn conversations_statement(
@@ -107,8 +128,11 @@ pub(super) fn conversations_statement(
     threads: &BTreeSet<ConversationId>,
     contacts: &BTreeSet<ContactId>,
 ) -> Result<Option<BoundStatement>, StoreError> {
-    let wanted = [WantedValues::by_column("id", threads), WantedValues::by_column("contact_id", contacts)];
-    any_of(dialect, conversation::SELECT, "c.", account, &wanted)
+    let wanted = [
+        WantedValues::by_column(conversation::SELECT, "c.", "id", threads),
+        WantedValues::by_column(conversation::SELECT, "c.", "contact_id", contacts),
+    ];
+    any_of(dialect, account, &wanted)
 }
 
 impl Store {
@@ -128,15 +152,13 @@ impl Store {
             }
         }
         for row in &self.fetch_wanted(parked_statement(dialect, account_number, needs)?).await? {
-            facts.put_parked(parked_status::read_parked(row)?);
+            facts.put_parked(parked_item::read_parked(row)?);
         }
-        let mut with_conversation = BTreeSet::new();
+        let mut loaded = BTreeSet::new();
         let rows = self.fetch_wanted(contacts_statement(dialect, account_number, needs)?).await?;
         for contact in contact::read_all(&rows)? {
-            if needs.contacts.contains(&contact.id) || needs.phones.contains(&contact.phone) {
-                facts.put_absent_conversation(&contact.phone);
-                with_conversation.insert(contact.id);
-            }
+            facts.put_absent_conversation(contact.id);
+            loaded.insert(contact.id);
             facts.put_contact(contact);
         }
         for effect in self.effects_of(&needs.runs).await? {
@@ -144,8 +166,7 @@ impl Store {
                 facts.put_effect(effect.id);
             }
         }
-        let statement =
-            conversations_statement(dialect, account_number, &needs.conversations, &with_conversation)?;
+        let statement = conversations_statement(dialect, account_number, &needs.conversations, &loaded)?;
         for conversation in conversation::read_all(&self.fetch_wanted(statement).await?)? {
             facts.put_conversation(conversation);
         }

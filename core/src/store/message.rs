@@ -1,22 +1,27 @@
 //! Messages: their row, and every statement that reads or writes it.
 //!
 //! Invariant: `created_at` is the time inside the id, so bounds on it are bounds on the id and "newest first"
-//! is "id descending". The content of a message never changes after its insertion; an upsert of a known id
-//! writes only the columns that statuses and sending change.
+//! is "id descending". Direction, sender, recipient and `created_at` of a message never change; its content does
+//! when its author edits it or takes it back, and its conversation does in a merge. `wamid_key` is equal for all
+//! forms of one id of WhatsApp's, and a message is found by it. A pending message without `next_attempt_at` is
+//! held by WhatsApp, and waits for nothing here.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::details_row::{ContextRow, DetailsRow};
 use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, SqlArg};
 use super::row::{RowPlace, RowText, instant_millis};
 use super::{Store, StoreError};
+use crate::domain::address::Address;
 use crate::domain::due_time::DueTime;
 use crate::domain::message::{Direction, Message, MessageError, MessageKind};
 use crate::domain::page::{MessageQuery, RowPage};
 use crate::domain::status::{MessageStatus, StatusSighting};
 use crate::domain::time::Timestamp;
+use crate::domain::wamid::wamid_key;
 use crate::ids::{ContactId, ConversationId, MessageId, ulid};
 
 /// Name of the table.
@@ -24,20 +29,23 @@ pub(super) const TABLE: &str = "messages";
 
 /// Columns of every read, in the order in which [`MessageRow::read_row`] takes them.
 pub(super) const COLUMNS: &str = "id, account, direction, status, kind, conversation_id, contact_id, \
-     sender, recipient, wamid, content, payload, context, error_code, error_message, provider_code, \
-     history, attempts, next_attempt_at, created_at, updated_at";
+     sender, recipient, wamid, content, payload, context, details, error_code, error_message, \
+     provider_code, history, attempts, next_attempt_at, created_at, updated_at";
 
 /// Inserts and updates all rows of an array.
 pub(super) const UPSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO messages (account, id, direction, status, kind, conversation_id, contact_id, sender, \
-    recipient, wamid, content, payload, context, error_code, error_message, provider_code, history, \
-    attempts, next_attempt_at, created_at, updated_at) \
+    recipient, wamid, wamid_key, content, payload, context, details, error_code, error_message, \
+    provider_code, history, attempts, next_attempt_at, created_at, updated_at) \
 SELECT r.account, r.id, r.direction, r.status, r.kind, r.conversation_id, r.contact_id, r.sender, \
-    r.recipient, r.wamid, r.content, r.payload, r.context, r.error_code, r.error_message, r.provider_code, \
-    r.history, r.attempts, r.next_attempt_at, r.created_at, r.updated_at \
+    r.recipient, r.wamid, r.wamid_key, r.content, r.payload, r.context, r.details, r.error_code, \
+    r.error_message, r.provider_code, r.history, r.attempts, r.next_attempt_at, r.created_at, r.updated_at \
 FROM {rows} WHERE true \
-ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, wamid = excluded.wamid, \
+ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, kind = excluded.kind, \
+    conversation_id = excluded.conversation_id, contact_id = excluded.contact_id, wamid = excluded.wamid, \
+    wamid_key = excluded.wamid_key, content = excluded.content, payload = excluded.payload, \
+    context = excluded.context, details = excluded.details, \
     error_code = excluded.error_code, error_message = excluded.error_message, \
     provider_code = excluded.provider_code, history = excluded.history, \
     attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at, \
@@ -53,9 +61,11 @@ ON CONFLICT (account, id) DO UPDATE SET status = excluded.status, wamid = exclud
         ("sender", ColumnKind::Text),
         ("recipient", ColumnKind::Text),
         ("wamid", ColumnKind::Text),
+        ("wamid_key", ColumnKind::Text),
         ("content", ColumnKind::Text),
         ("payload", ColumnKind::Text),
         ("context", ColumnKind::Text),
+        ("details", ColumnKind::Text),
         ("error_code", ColumnKind::Text),
         ("error_message", ColumnKind::Text),
         ("provider_code", ColumnKind::Int),
@@ -80,9 +90,16 @@ pub(super) struct MessageRow<'a> {
     sender: RowText<'a>,
     recipient: RowText<'a>,
     wamid: Option<RowText<'a>>,
+    /// Written, never read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wamid_key: Option<Arc<str>>,
     content: RowText<'a>,
+    /// Content before the edit; only in the event of an edit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_content: Option<RowText<'a>>,
     payload: RowText<'a>,
-    context: Option<RowText<'a>>,
+    context: Option<ContextRow<'a>>,
+    details: DetailsRow<'a>,
     error_code: Option<RowText<'a>>,
     error_message: Option<RowText<'a>>,
     provider_code: Option<i64>,
@@ -94,8 +111,25 @@ pub(super) struct MessageRow<'a> {
 }
 
 impl<'a> MessageRow<'a> {
-    /// Creates the row of a message of this account.
-    pub(super) fn from_message(account: i64, message: &'a Message) -> Self {
+    /// Creates the row as the table stores it.
+    pub(super) fn with_key(account: i64, message: &'a Message) -> Self {
+        let wamid_key = message.wamid.as_deref().map(wamid_key);
+        Self { wamid_key, ..Self::from_message(account, message) }
+    }
+
+    /// Creates the snapshot of a message, with the content before the edit that the event tells.
+    pub(super) fn of_event(account: i64, message: &'a Message, previous: Option<&'a str>) -> Self {
+        let previous_content = previous.map(RowText::Borrowed);
+        Self { previous_content, ..Self::from_message(account, message) }
+    }
+
+    /// Takes the content before the edit.
+    pub(super) fn take_previous(&mut self) -> Option<Arc<str>> {
+        self.previous_content.take().map(Arc::from)
+    }
+
+    /// Creates the row of a message of this account, without the key of WhatsApp's id.
+    fn from_message(account: i64, message: &'a Message) -> Self {
         let error = message.error.as_ref();
         let seen = |seen: StatusSighting| (seen.status.as_str().into(), seen.at.millis(), seen.reported);
         Self {
@@ -109,9 +143,12 @@ impl<'a> MessageRow<'a> {
             sender: message.from.as_str().into(),
             recipient: message.to.as_str().into(),
             wamid: message.wamid.as_deref().map(RowText::Borrowed),
+            wamid_key: None,
             content: RowText::Borrowed(&message.content),
+            previous_content: None,
             payload: RowText::Borrowed(&message.payload),
-            context: message.context.as_deref().map(RowText::Borrowed),
+            context: message.context.as_ref().map(ContextRow::from_context),
+            details: DetailsRow::from_details(&message.details),
             error_code: error.map(|error| RowText::Borrowed(&*error.code)),
             error_message: error.map(|error| RowText::Borrowed(&*error.message)),
             provider_code: error.and_then(|error| error.provider_code),
@@ -138,9 +175,15 @@ impl<'a> MessageRow<'a> {
             sender: fields.take_text()?.into(),
             recipient: fields.take_text()?.into(),
             wamid: fields.opt_text()?.map(RowText::Owned),
+            wamid_key: None,
             content: fields.take_text()?.into(),
+            previous_content: None,
             payload: fields.take_text()?.into(),
-            context: fields.opt_text()?.map(RowText::Owned),
+            context: fields
+                .opt_text()?
+                .map(|text| place.check_value("context", serde_json::from_str(&text).ok()))
+                .transpose()?,
+            details: read_details(place, &fields.take_text()?)?,
             error_code: fields.opt_text()?.map(RowText::Owned),
             error_message: fields.opt_text()?.map(RowText::Owned),
             provider_code: fields.opt_int()?,
@@ -166,7 +209,7 @@ impl<'a> MessageRow<'a> {
             (Some(_), None) | (None, Some(_)) => return Err(at.corrupt_column("error_code")),
         };
         let sighting = |(status, ms, reported): (RowText<'_>, i64, bool)| {
-            let status = at.check_value("history", MessageStatus::parse(&status))?;
+            let status = at.check_value("history", MessageStatus::parse_sighted(&status))?;
             Ok(StatusSighting { status, at: at.check_time("history", ms)?, reported })
         };
         Ok(Message {
@@ -177,12 +220,13 @@ impl<'a> MessageRow<'a> {
             conversation_id: at
                 .check_value("conversation_id", ConversationId::parse(&self.conversation_id).ok())?,
             contact_id: at.check_value("contact_id", ContactId::parse(&self.contact_id).ok())?,
-            from: at.check_phone("sender", &self.sender)?,
-            to: at.check_phone("recipient", &self.recipient)?,
+            from: at.check_value("sender", Address::parse(&self.sender))?,
+            to: at.check_value("recipient", Address::parse(&self.recipient))?,
             wamid: self.wamid.map(Arc::from),
             content: self.content.into(),
             payload: self.payload.into(),
-            context: self.context.map(Arc::from),
+            context: self.context.map(ContextRow::into_context),
+            details: self.details.into_details(at)?,
             error,
             history: self.history.into_iter().map(sighting).collect::<Result<_, StoreError>>()?,
             attempts: at.check_count("attempts", self.attempts)?,
@@ -191,6 +235,14 @@ impl<'a> MessageRow<'a> {
             updated_at: at.check_time("updated_at", self.updated_at)?,
         })
     }
+}
+
+/// Reads the column's text. Most messages have none.
+fn read_details(at: RowPlace<'_>, text: &str) -> Result<DetailsRow<'static>, StoreError> {
+    if text == "{}" {
+        return Ok(DetailsRow::default());
+    }
+    at.check_value("details", serde_json::from_str(text).ok())
 }
 
 /// Reads messages from rows that hold [`COLUMNS`].

@@ -308,7 +308,7 @@ impl Store {
         let sql = "SELECT DISTINCT m.account FROM messages m \
                    JOIN accounts a ON a.number = m.account \
                    LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $1 \
-                   WHERE m.status = 'pending' AND n.id IS NULL ORDER BY m.account";
+                   WHERE m.status = 'pending' AND m.next_attempt_at IS NOT NULL AND n.id IS NULL ORDER BY m.account";
         let rows = self.engine.fetch_rows(sql, vec![node.to_string().into()]).await?;
         rows.iter().map(|row: &EngineRow| row.read_fields("messages").take_int()).collect()
     }

@@ -3,6 +3,7 @@
 //! Invariant: of an account's log the oldest events are removed first, so the rest has no gap. One step
 //! removes a bounded number of rows, so that the writes of accounts never wait long behind it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::dialect::Dialect;
@@ -13,6 +14,9 @@ use crate::domain::time::Timestamp;
 /// Rows of each kind that one step removes, at most.
 const STEP_ROWS: i64 = 1000;
 
+/// Parked items of one account, at most.
+const PARKED_MAX: i64 = 100_000;
+
 /// Longer than any upload.
 const UPLOAD_TIME: Duration = Duration::from_hours(24);
 
@@ -21,8 +25,10 @@ const UPLOAD_TIME: Duration = Duration::from_hours(24);
 pub struct PurgeAges {
     /// Answers under an `Idempotency-Key`, and claims of keys that were never released.
     pub idempotency_records: Duration,
-    /// Statuses of messages that never appeared.
-    pub parked_statuses: Duration,
+    /// Items about messages that never appeared.
+    pub parked_items: Duration,
+    /// Items as they came from WhatsApp.
+    pub raw_items: Duration,
     /// The event log.
     pub events: Duration,
     /// Deliveries to webhooks, in any state.
@@ -36,7 +42,8 @@ impl Default for PurgeAges {
         const DAY: Duration = Duration::from_hours(24);
         Self {
             idempotency_records: IdempotencyRecord::KEPT,
-            parked_statuses: 8 * DAY,
+            parked_items: 8 * DAY,
+            raw_items: 30 * DAY,
             events: 30 * DAY,
             deliveries: 30 * DAY,
             runs: 30 * DAY,
@@ -57,10 +64,23 @@ pub(super) const IDEMPOTENCY_RECORDS: OldestRows = OldestRows {
     which: "created_at < $1 ORDER BY created_at LIMIT $2",
 };
 
-pub(super) const PARKED_STATUSES: OldestRows = OldestRows {
-    table: "parked_statuses",
-    key: "account, wamid, status",
+pub(super) const PARKED_ITEMS: OldestRows = OldestRows {
+    table: "parked_items",
+    key: "account, wamid_key, slot",
     which: "parked_at < $1 ORDER BY parked_at LIMIT $2",
+};
+
+/// The oldest parked items of the account $1.
+pub(super) const PARKED_SURPLUS: OldestRows = OldestRows {
+    table: "parked_items",
+    key: "account, wamid_key, slot",
+    which: "account = $1 ORDER BY parked_at LIMIT $2",
+};
+
+pub(super) const RAW_ITEMS: OldestRows = OldestRows {
+    table: "raw_items",
+    key: "account, wamid_key, digest",
+    which: "received_at < $1 ORDER BY received_at LIMIT $2",
 };
 
 pub(super) const EVENTS: OldestRows = OldestRows {
@@ -106,22 +126,46 @@ impl OldestRows {
 }
 
 impl Store {
-    /// Removes some of the rows older than `ages`, and returns their number; zero when none are left to
-    /// remove.
+    /// Returns the number of parked items that were dropped because their account had too many.
+    #[must_use]
+    pub fn parked_items_dropped(&self) -> u64 {
+        self.parked_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Removes some of the oldest parked items of each account that has more than `max`, and returns their
+    /// number.
+    pub(super) async fn drop_parked_surplus(&self, max: i64) -> Result<u64, StoreError> {
+        let sql = "SELECT account, count(*) FROM parked_items GROUP BY account HAVING count(*) > $1";
+        let mut dropped = 0;
+        for row in self.engine.fetch_rows(sql, vec![max.into()]).await? {
+            let mut fields = row.read_fields("parked_items");
+            let (account, count) = (fields.take_int()?, fields.take_int()?);
+            let surplus = count.saturating_sub(max).min(STEP_ROWS);
+            let sql = PARKED_SURPLUS.delete_statement(self.engine.dialect());
+            let rows = self.writer.write_statement(sql, vec![account.into(), surplus.into()]).await?;
+            dropped += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        }
+        self.parked_dropped.fetch_add(dropped, Ordering::Relaxed);
+        Ok(dropped)
+    }
+
+    /// Removes some of the rows older than `ages`, and of the parked items of accounts that have too many.
+    /// Returns their number; zero when none are left to remove.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn purge_rows(&self, now: Timestamp, ages: &PurgeAges) -> Result<u64, StoreError> {
         let steps = [
             (IDEMPOTENCY_RECORDS, ages.idempotency_records),
-            (PARKED_STATUSES, ages.parked_statuses),
+            (PARKED_ITEMS, ages.parked_items),
+            (RAW_ITEMS, ages.raw_items),
             (EVENTS, ages.events),
             (DELIVERIES, ages.deliveries),
             (RUNS, ages.runs),
             (RUN_LOGS, ages.runs),
             (EFFECTS, ages.runs),
         ];
-        let mut removed = 0;
+        let mut removed = self.drop_parked_surplus(PARKED_MAX).await?;
         for (oldest, age) in steps {
             let args = vec![now.minus_duration(age).millis().into(), STEP_ROWS.into()];
             let sql = oldest.delete_statement(self.engine.dialect());

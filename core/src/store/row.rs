@@ -90,7 +90,12 @@ pub(super) fn instant_millis(at: Option<Timestamp>) -> Option<i64> {
 
 /// Returns rows as one JSON array, the only argument of a bulk statement.
 pub(super) fn json_array<T: Serialize>(rows: &[T]) -> Result<String, sqlx::Error> {
-    let json = serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    json_text(&rows)
+}
+
+/// Returns a value as the text of its JSON.
+pub(super) fn json_text<T: Serialize>(value: &T) -> Result<String, sqlx::Error> {
+    let json = serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))?;
     Ok(without_nul(json))
 }
 

@@ -1,4 +1,6 @@
-//! The send queue: the pending messages, of which the oldest of each conversation may be sent.
+//! The send queue: the pending messages with a time of their next attempt, of which the oldest of each
+//! conversation may be sent. A pending message without one is held by WhatsApp, which has it already: it is not
+//! sent, and no other one waits for it.
 //!
 //! Invariant: every query returns at most one message of a conversation, its oldest pending one. The queue
 //! has no table of its own, so it cannot disagree with the messages.
@@ -13,19 +15,22 @@ use crate::domain::message::WaitingMessage;
 use crate::domain::time::Timestamp;
 use crate::ids::{ConversationId, MessageId};
 
+/// The condition of a message that waits to be sent, as the indices of the queue have it.
+const IS_WAITING: &str = "status = 'pending' AND next_attempt_at IS NOT NULL";
+
 const COLUMNS: &str = "id, conversation_id, attempts, next_attempt_at";
 
 /// A conversation's messages leave in order: only its oldest pending one may be sent.
 const IS_NEXT_OF_ITS_CONVERSATION: &str = "NOT EXISTS (SELECT 1 FROM messages AS older \
     WHERE older.account = messages.account AND older.conversation_id = messages.conversation_id \
-    AND older.status = 'pending' AND older.id < messages.id)";
+    AND older.status = 'pending' AND older.next_attempt_at IS NOT NULL AND older.id < messages.id)";
 
 /// Returns the statement for the oldest messages that may be sent: those due by $2, and those due after $3, a
 /// time beyond any schedule that only another clock can have written. The sum keeps the planner on the index
 /// in the order of ids, where the limit ends the scan; the other index would sort the whole backlog.
 pub(super) fn queue_statement() -> String {
     format!(
-        "SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending' \
+        "SELECT {COLUMNS} FROM messages WHERE account = $1 AND {IS_WAITING} \
          AND (next_attempt_at + 0 <= $2 OR next_attempt_at + 0 > $3) AND {IS_NEXT_OF_ITS_CONVERSATION} \
          ORDER BY id LIMIT $4"
     )
@@ -34,7 +39,7 @@ pub(super) fn queue_statement() -> String {
 /// Returns the statement for the next message of each of these conversations. On PostgreSQL each is looked up
 /// by itself, as in [`loaded_rows`](super::loaded_rows).
 pub(super) fn next_of_statement(dialect: Dialect) -> String {
-    let waiting = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND status = 'pending'");
+    let waiting = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND {IS_WAITING}");
     match dialect {
         Dialect::Sqlite => {
             let listed = dialect.in_texts(2);
@@ -51,7 +56,7 @@ pub(super) fn next_of_statement(dialect: Dialect) -> String {
 /// index in this order.
 pub(super) fn next_due_statement() -> String {
     format!(
-        "SELECT next_attempt_at FROM messages WHERE account = $1 AND status = 'pending' \
+        "SELECT next_attempt_at FROM messages WHERE account = $1 AND {IS_WAITING} \
          AND next_attempt_at >= 0 AND {IS_NEXT_OF_ITS_CONVERSATION} ORDER BY next_attempt_at LIMIT 1"
     )
 }

@@ -6,10 +6,15 @@
 
 mod commits;
 mod delivery_work;
+mod erasure;
+mod full_rows;
+mod identifiers;
 mod loaded_rows;
 mod log;
+mod merges;
 mod nouns;
 mod pages;
+mod parked_items;
 mod plans;
 mod plugins;
 mod postgres;
@@ -28,13 +33,16 @@ use super::{
     AccountActivation, AccountCommit, CommitFloor, InsertedAccount, NodeEntry, Store, StoreError,
     StoreOptions,
 };
-use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
-use crate::domain::contact::{Contact, ContactRef};
+use crate::domain::account::{Account, AccountProfile, AccountStatus, PhoneNumberId, Secret};
+use crate::domain::address::Address;
+use crate::domain::contact::{Contact, ContactRef, NameOrigin};
 use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::draft::AccountChanges;
 use crate::domain::due_time::DueTime;
 use crate::domain::event::{Event, EventKind};
+use crate::domain::identity::{ContactKind, ContactNumber, Identity};
 use crate::domain::message::{Direction, Message, MessageKind};
+use crate::domain::message_details::{MessageDetails, MessageSource};
 use crate::domain::organisation::User;
 use crate::domain::phone::Phone;
 use crate::domain::status::{MessageStatus, StatusHistory};
@@ -186,6 +194,9 @@ fn account(n: u32) -> Account {
         phone: phone(9_000_000 + n),
         name: Some(text("Toko")),
         status: AccountStatus::Connected,
+        status_reason: None,
+        recovery: None,
+        profile: AccountProfile::default(),
         access_token: Secret::new("token"),
         app_secret: Some(Secret::new("secret")),
         messages_per_second: 80,
@@ -208,13 +219,22 @@ fn user() -> User {
     }
 }
 
+fn identity(n: u32) -> Identity {
+    let number = ContactNumber { phone: phone(n), wa_id: None, since: at(1), named_at: at(1) };
+    Identity { numbers: vec![number], ..Identity::default() }
+}
+
 fn contact(n: u32) -> Contact {
     Contact {
         id: ContactId::from_bits(ulid(n.into(), n.into())),
-        phone: phone(n),
+        kind: ContactKind::Person,
+        identity: Arc::new(identity(n)),
         name: None,
+        name_origin: NameOrigin::Profile,
         email: None,
         metadata: text("{}"),
+        marketing_opted_out_at: None,
+        merged_into: None,
         created_at: at(n.into()),
         updated_at: at(n.into()),
     }
@@ -229,6 +249,8 @@ fn conversation(n: u32, contact: &Contact) -> Conversation {
         unread_count: 0,
         last_message_at: None,
         last_inbound_at: None,
+        number_named_at: None,
+        merged_into: None,
         created_at: at(n.into()),
         updated_at: at(n.into()),
     }
@@ -245,12 +267,13 @@ fn message(n: u32, conversation: &Conversation) -> Message {
         kind: MessageKind::Text,
         conversation_id: conversation.id,
         contact_id: conversation.contact.id,
-        from: phone(9_000_001),
-        to: conversation.contact.phone.clone(),
+        from: Address::Phone(phone(9_000_001)),
+        to: conversation.contact.address(),
         wamid: None,
         content: text("halo"),
         payload: text(r#"{"body":"halo"}"#),
         context: None,
+        details: MessageDetails::of_source(MessageSource::Api),
         error: None,
         history,
         attempts: 0,
@@ -270,6 +293,7 @@ fn inbound(n: u32, conversation: &Conversation) -> Message {
         wamid: Some(text(&format!("wamid.{n}"))),
         next_attempt_at: None,
         history,
+        details: MessageDetails::default(),
         ..message(n, conversation)
     }
 }
@@ -280,6 +304,8 @@ struct Writes(AccountChanges);
 
 impl Writes {
     fn contact(mut self, contact: &Contact) -> Self {
+        let keys = contact.identity.keys().into_iter();
+        self.0.identifiers.extend(keys.map(|key| (key, contact.id)));
         self.0.contacts.insert(contact.id, Arc::new(contact.clone()));
         self
     }

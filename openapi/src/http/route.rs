@@ -185,6 +185,7 @@ resources! {
     Messages: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Messages), ["v1" {phone_number_id} "messages"];
     Message: Tenant, Json, ResponseOrigin::CachedPages(PageKind::SingleMessages),
         ["v1" {phone_number_id} "messages" {message_id}];
+    RawMessage: Tenant, Json, ResponseOrigin::Operation, ["v1" {phone_number_id} "messages" {message_id} "raw"];
     Contacts: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Contacts), ["v1" {phone_number_id} "contacts"];
     Contact: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Contacts),
         ["v1" {phone_number_id} "contacts" {contact_id}];

@@ -128,6 +128,10 @@ impl IntoResponse for ApiError {
 #[derive(Debug)]
 pub(crate) struct DataResponse<T>(pub(crate) T);
 
+/// 200 with one object, whose free members keep the bytes that they have in the store.
+#[derive(Debug)]
+pub(crate) struct VerbatimResponse<T>(pub(crate) T);
+
 /// 201 with the created object.
 #[derive(Debug)]
 pub(crate) struct CreatedResponse<T>(pub(crate) T);
@@ -148,6 +152,12 @@ pub(crate) struct NoContentResponse;
 impl<T: ToJSON> IntoResponse for DataResponse<T> {
     fn into_response(self) -> Response {
         open_response(StatusCode::OK, OpenEnvelope::from_value(&self.0.to_json()))
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for VerbatimResponse<T> {
+    fn into_response(self) -> Response {
+        open_response(StatusCode::OK, OpenEnvelope::from_value(&self.0))
     }
 }
 
@@ -176,6 +186,15 @@ impl<T: Type> ApiResponse for DataResponse<T> {
     }
     fn register(registry: &mut Registry) {
         SingleOf::<T>::register(registry);
+    }
+}
+
+impl<T: Type> ApiResponse for VerbatimResponse<T> {
+    fn meta() -> MetaResponses {
+        DataResponse::<T>::meta()
+    }
+    fn register(registry: &mut Registry) {
+        DataResponse::<T>::register(registry);
     }
 }
 

@@ -228,9 +228,14 @@ impl From<CommandRefusal> for ApiError {
             CommandRefusal::NoContact => Self::not_found("contact", "contact_id"),
             CommandRefusal::ContactExists(id) => Self::new(
                 ErrorCode::ContactAlreadyExists,
-                format!("this number is the contact {id} already; change that one instead"),
+                format!("this number or user id is the contact {id}'s already; change that one instead"),
             )
             .with_param("phone_number"),
+            CommandRefusal::GroupMessage => Self::new(
+                ErrorCode::InvalidFieldValue,
+                "message_id must be a message of a person: WhatsApp has no read marks in groups",
+            )
+            .with_param("message_id"),
         }
     }
 }
@@ -247,6 +252,14 @@ mod tests {
         let at = serde_json::to_value(ApiError::invalid_field("status", "one of a, b").parts()).unwrap();
         assert_eq!(at["param"], "status");
         assert_eq!(at["message"], "status must be one of a, b");
+    }
+
+    #[test]
+    fn refusals_name_the_field_at_fault() {
+        let group = ApiError::from(CommandRefusal::GroupMessage);
+        assert_eq!((group.code(), group.param()), (ErrorCode::InvalidFieldValue, Some("message_id")));
+        let known = ApiError::from(CommandRefusal::ContactExists(kabar_core::ids::ContactId::from_bits(1)));
+        assert_eq!((known.code(), known.param()), (ErrorCode::ContactAlreadyExists, Some("phone_number")));
     }
 
     #[test]

@@ -263,20 +263,22 @@ pub(crate) struct ReplyFormat {
     pub(crate) status: StatusCode,
     /// Renders the body of success.
     pub(crate) show: RenderReply,
+    /// Words a refusal.
+    pub(crate) refuse: fn(CommandRefusal) -> ApiError,
 }
 
 impl ReplyFormat {
     fn answer(self, account: &Account, outcome: &Result<CommandReply, CommandRefusal>) -> Response {
         match outcome {
             Ok(reply) => envelope::open_response(self.status, (self.show)(account, reply)),
-            Err(refusal) => ApiError::from(*refusal).into_response(),
+            Err(refusal) => (self.refuse)(*refusal).into_response(),
         }
     }
 
     fn record(self, account: &Account, outcome: &Result<CommandReply, CommandRefusal>) -> RecordedResponse {
         let shown = match outcome {
             Ok(reply) => (self.show)(account, reply),
-            Err(refusal) => Err(ApiError::from(*refusal)),
+            Err(refusal) => Err((self.refuse)(*refusal)),
         };
         recorded_response(self.status, shown)
     }

@@ -3,6 +3,8 @@
 //! Invariant: a value is written without a copy, and its schema stands beside it. Nothing is parsed back:
 //! `body_fields` reads request bodies.
 
+mod whatsapp;
+
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -13,7 +15,9 @@ use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::delivery::DeliveryStatus;
 use kabar_core::domain::effect::EffectStatus;
 use kabar_core::domain::event::EventType;
+use kabar_core::domain::identity::ContactKind;
 use kabar_core::domain::message::{Direction, MessageKind};
+use kabar_core::domain::message_details::{MessageSource, ReactionSide};
 use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::{Capability, PluginState};
@@ -31,6 +35,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub(crate) use self::whatsapp::{EventTypeName, SightedStatus};
 use crate::rest::params::{ParameterKind, id_pattern};
 
 /// A value with a text as its wire form.
@@ -197,6 +202,9 @@ shown_words! {
     MessageStatus: MessageStatus::ALL;
     MessageKind: MessageKind::ALL;
     Direction: [Direction::Inbound, Direction::Outbound];
+    MessageSource: MessageSource::ALL;
+    ReactionSide: [ReactionSide::Contact, ReactionSide::Business];
+    ContactKind: [ContactKind::Person, ContactKind::Group];
     AccountStatus: AccountStatus::ALL;
     PriceTier: PriceTier::ALL;
     EventType: EventType::ALL;
@@ -241,7 +249,13 @@ impl Serialize for FreeObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // The store holds only JSON that this server wrote, so anything else is damage; one damaged row does
         // not fail a list.
-        match serde_json::from_str::<&RawValue>(&self.0) {
+        // Line breaks between its tokens would break the lines of a stream; within texts they are escaped.
+        let text = if self.0.contains(['\n', '\r']) {
+            Cow::Owned(self.0.replace(['\n', '\r'], " "))
+        } else {
+            Cow::Borrowed(&*self.0)
+        };
+        match serde_json::from_str::<&RawValue>(&text) {
             Ok(raw) => raw.serialize(serializer),
             Err(_damaged) => serializer.collect_map(std::iter::empty::<(&str, &str)>()),
         }
@@ -309,6 +323,7 @@ mod tests {
         assert_eq!(json(&TextValue(Direction::Inbound)), r#""inbound""#);
         assert_eq!(json(&FreeObject(r#"{"b":1.50,"a":"\u00e9"}"#.into())), r#"{"b":1.50,"a":"\u00e9"}"#);
         assert_eq!(json(&FreeObject("{broken".into())), "{}");
+        assert_eq!(json(&FreeObject("{\r\n\"a\": \"b\\n\"\n}".into())), r#"{  "a": "b\n" }"#);
     }
 
     mod erased {

@@ -6,9 +6,10 @@
 use serde_json::{Map, Value, json};
 
 /// Name, description, and the schema and property that define the values.
-const NAMED: [(&str, &str, &str, &str); 7] = [
+const NAMED: [(&str, &str, &str, &str); 8] = [
     ("ConversationStatus", "State of a conversation.", "Conversation", "status"),
     ("MessageStatus", "State of a message.", "Message", "status"),
+    ("SightedStatus", "State in a message's history.", "StatusSighting", "status"),
     ("MessageDirection", "Direction of a message.", "Message", "direction"),
     ("MessageType", "Type of a message; names the form of its payload.", "Message", "type"),
     ("AccountStatus", "State of a connected number.", "Account", "status"),

@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::account::{Account, AccountProfile, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::address::Address;
 use kabar_core::domain::allowed_hosts::HostPattern;
-use kabar_core::domain::contact::{Contact, ContactRef};
+use kabar_core::domain::contact::{Contact, ContactRef, NameOrigin};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
 use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::effect::{Effect, EffectId, EffectRow, EffectStatus};
 use kabar_core::domain::event::{Event, EventKind, EventType};
+use kabar_core::domain::identity::{ContactKind, Identity, Party, UserId as WhatsAppUserId};
 use kabar_core::domain::key_values::{KeyValues, KvReads, KvWrite};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
+use kabar_core::domain::message_details::{MessageDetails, MessageSource};
 use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::{Plugin, PluginHealth, PluginVersion};
@@ -55,6 +58,15 @@ pub(crate) fn example_account() -> Account {
         phone: parse_phone("+447700900100"),
         name: Some("Front desk".into()),
         status: AccountStatus::Connected,
+        status_reason: None,
+        recovery: None,
+        profile: AccountProfile {
+            waba_id: Some("102290129340398".into()),
+            quality_rating: Some("GREEN".into()),
+            messaging_limit_tier: Some("TIER_1K".into()),
+            verified_name: Some("Toko Melati".into()),
+            name_status: Some("APPROVED".into()),
+        },
         access_token: Secret::new(""),
         app_secret: None,
         messages_per_second: 80,
@@ -98,13 +110,30 @@ pub(crate) fn example_user() -> User {
     }
 }
 
+fn example_identity() -> Identity {
+    let mut identity = Identity::default();
+    let mut party = Party::of_phone(example_number());
+    party.user_id = WhatsAppUserId::parse("GB.13491208655302741");
+    party.username = Some("sari.wijaya".into());
+    identity.learn_party(&party, example_time(-5_000));
+    identity
+}
+
+fn example_number() -> Phone {
+    parse_phone("+447700900123")
+}
+
 pub(crate) fn example_contact() -> Contact {
     Contact {
         id: ContactId::from_bits(id_bits(-5_000)),
-        phone: parse_phone("+447700900123"),
+        kind: ContactKind::Person,
+        identity: Arc::new(example_identity()),
         name: Some("Sari Wijaya".into()),
+        name_origin: NameOrigin::Client,
         email: Some("sari@example.com".into()),
         metadata: r#"{"customer_number":"K-1042"}"#.into(),
+        marketing_opted_out_at: None,
+        merged_into: None,
         created_at: example_time(-5_000),
         updated_at: example_time(0),
     }
@@ -119,6 +148,8 @@ pub(crate) fn example_conversation() -> Conversation {
         unread_count: 2,
         last_message_at: Some(example_time(0)),
         last_inbound_at: Some(example_time(-1_000)),
+        number_named_at: Some(example_time(-1_000)),
+        merged_into: None,
         created_at: example_time(-4_000),
         updated_at: example_time(0),
     }
@@ -198,12 +229,13 @@ pub(crate) fn example_message() -> Message {
         kind: MessageKind::Text,
         conversation_id: example_conversation().id,
         contact_id: example_contact().id,
-        from: example_account().phone,
-        to: example_contact().phone,
+        from: Address::Phone(example_account().phone),
+        to: Address::Phone(example_number()),
         wamid: Some("wamid.HBgMNDQ3NzAwOTAwMTIzFQIAERgSMUE2QjI0".into()),
         content: "Your order is on its way.".into(),
         payload: r#"{"body":"Your order is on its way."}"#.into(),
         context: None,
+        details: MessageDetails::of_source(MessageSource::Api),
         error: None,
         history,
         attempts: 1,

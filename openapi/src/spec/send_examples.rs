@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Name, summary and body; the first one is what Swagger UI shows.
-pub(super) fn example_bodies() -> [(&'static str, &'static str, Value); 7] {
+pub(super) fn example_bodies() -> [(&'static str, &'static str, Value); 8] {
     let message = |kind: &str, object: Value| {
         let mut body = json!({"messaging_product": "whatsapp", "to": "+6281234567890", "type": kind});
         if let Some(members) = body.as_object_mut() {
@@ -16,6 +16,8 @@ pub(super) fn example_bodies() -> [(&'static str, &'static str, Value); 7] {
         "language": {"code": "en_US"},
         "components": [{"type": "body", "parameters": [{"type": "text", "text": "K-1042"}]}],
     });
+    let by_user_id = json!({"messaging_product": "whatsapp", "recipient": "ID.13491208655302741", "type": "text",
+        "text": {"body": "Your order is on its way."}, "biz_opaque_callback_data": "order K-1042"});
     let image = json!({"link": "https://shop.example.com/raincoat.jpg", "caption": "The blue one."});
     let buttons = json!({
         "type": "button",
@@ -38,6 +40,7 @@ pub(super) fn example_bodies() -> [(&'static str, &'static str, Value); 7] {
     [
         ("template", "A template, at any time", message("template", template)),
         ("text", "A text, within 24 hours", message("text", json!({"body": "Your order is on its way."}))),
+        ("user", "A text to a user whose number is not known", by_user_id),
         ("image", "An image with a caption", message("image", image)),
         ("buttons", "A question with reply buttons", message("interactive", buttons)),
         ("list", "A list to choose from", message("interactive", list)),
@@ -48,12 +51,14 @@ pub(super) fn example_bodies() -> [(&'static str, &'static str, Value); 7] {
 
 #[cfg(test)]
 mod tests {
+    use kabar_core::domain::message_details::MessageSource;
+
     use super::*;
 
     #[test]
     fn each_is_taken() {
         for (name, _, body) in example_bodies() {
-            assert!(crate::v1::send::parse(&body).is_ok(), "{name}");
+            assert!(crate::v1::send::parse(&body, MessageSource::Api).is_ok(), "{name}");
         }
     }
 }

@@ -14,8 +14,11 @@ const BODY: &str = "SendMessageBody";
 const POST: &str = "/~1v1~1{phone_number_id}~1messages/post";
 /// Schema with the values of `type`.
 const TYPES: &str = "SendType";
-/// Members of a message of any type besides the type's object.
-const SHARED: [&str; 3] = ["messaging_product", "recipient_type", "to"];
+/// Members of a message of any type before the type's object. Either `to` or `recipient` is needed, which a
+/// schema of 3.0 cannot say in a form that generators understand.
+const SHARED: [&str; 4] = ["messaging_product", "recipient_type", "to", "recipient"];
+/// Members of a message of any type after the type's object.
+const OPTIONAL: [&str; 2] = ["context", "biz_opaque_callback_data"];
 
 /// Replaces the plain object by the union.
 pub(super) fn complete_union(root: &mut Map<String, Value>) {
@@ -55,26 +58,29 @@ fn capitalize_word(word: &str) -> String {
 fn message_schema(plain: &Value, word: &str) -> Value {
     let mut properties = Map::new();
     for key in SHARED {
-        properties.insert(key.to_owned(), member_schema(plain, key, key != "recipient_type"));
+        properties.insert(key.to_owned(), member_schema(plain, key, key == "messaging_product"));
     }
     properties.insert(
         "type".to_owned(),
         json!({"type": "string", "description": "Type of the message to send.", "enum": [word]}),
     );
     properties.insert(word.to_owned(), member_schema(plain, word, true));
-    properties.insert("context".to_owned(), member_schema(plain, "context", false));
+    for key in OPTIONAL {
+        properties.insert(key.to_owned(), member_schema(plain, key, false));
+    }
     json!({
         "type": "object",
         "description": format!("Sends a message of type `{word}`."),
-        "required": ["messaging_product", "to", "type", word],
+        "required": ["messaging_product", "type", word],
         "properties": properties,
     })
 }
 
 fn mark_as_read(plain: &Value) -> Value {
     let keys = ["messaging_product", "status", "message_id"];
-    let properties: Map<_, _> =
+    let mut properties: Map<_, _> =
         keys.iter().map(|key| ((*key).to_owned(), member_schema(plain, key, true))).collect();
+    properties.insert("typing_indicator".to_owned(), member_schema(plain, "typing_indicator", false));
     json!({
         "type": "object",
         "description": "Marks an inbound message, and the earlier unread ones of its conversation, as read.",

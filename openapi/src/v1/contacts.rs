@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use kabar_actors::ReadQuery;
 use kabar_core::domain::account::{Account, PhoneNumberId};
-use kabar_core::domain::command::{AccountCommand, CommandReply};
+use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
+use kabar_core::domain::identity::UserId;
 use kabar_core::domain::page::{ContactQuery, PageLimit};
 use kabar_core::domain::phone::Phone;
 use kabar_core::ids::ContactId;
@@ -46,7 +47,13 @@ code_list! {
     ];
 }
 
-const CREATED: ReplyFormat = ReplyFormat { status: StatusCode::CREATED, show };
+const CREATED: ReplyFormat = ReplyFormat { status: StatusCode::CREATED, show, refuse: ApiError::from };
+const CREATED_BY_USER_ID: ReplyFormat = ReplyFormat { refuse: refuse_user_id, ..CREATED };
+
+fn refuse_user_id(refusal: CommandRefusal) -> ApiError {
+    let error = ApiError::from(refusal);
+    if matches!(refusal, CommandRefusal::ContactExists(_)) { error.with_param("user_id") } else { error }
+}
 
 fn show(account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiError> {
     shown(account, reply).and_then(|body| OpenEnvelope::from_value(&body))
@@ -81,8 +88,10 @@ impl ContactsApi {
         conditions: PollConditions,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
-        /// Only the contact with this number (E.164).
+        /// Only the contact with this number (E.164), now or before, or in WhatsApp's own form.
         phone: QueryParam<Phone>,
+        /// Only the contact with this user id of WhatsApp's, now or before.
+        user_id: QueryParam<UserId>,
         /// Only contacts with this text in their name, number or email address, in any case.
         search: QueryParam<SearchText>,
         /// Rows of a page, 1 to 100.
@@ -93,6 +102,7 @@ impl ContactsApi {
         let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let mut query = ContactQuery {
             phone: phone.0,
+            user_id: user_id.0,
             search: search.0.map(|search| search.0),
             limit: limit.0.unwrap_or_default(),
             after: None,
@@ -107,7 +117,8 @@ impl ContactsApi {
 
     /// Create a contact
     ///
-    /// A contact is also created automatically by an inbound message from a new number.
+    /// Give its `phone_number` or its `user_id`. A contact is also created automatically by an inbound message
+    /// from a new number or user.
     #[oai(path = "/v1/:phone_number_id/contacts", method = "post", operation_id = "createContact")]
     async fn create_contact(
         &self,
@@ -121,7 +132,9 @@ impl ContactsApi {
             let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
             Ok((slot, AccountCommand::CreateContact(write::read_new(&body.value)?)))
         };
-        Ok(carry_out_once(&self.0, &tenant, &call, &body.value, read(), CREATED).await?.into())
+        let by_user_id = body.value.get("user_id").is_some_and(|id| !id.is_null());
+        let form = if by_user_id { CREATED_BY_USER_ID } else { CREATED };
+        Ok(carry_out_once(&self.0, &tenant, &call, &body.value, read(), form).await?.into())
     }
 
     /// Get a contact

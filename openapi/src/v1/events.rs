@@ -64,7 +64,7 @@ impl EventsApi {
         phone_number_id: Path<PhoneNumberId>,
         /// Only events of a greater number. Without it, and with 0: from the oldest that is kept.
         after: QueryParam<SequenceNumber>,
-        /// Only these types, separated by commas.
+        /// Only these types, separated by commas; `whatsapp.*` for all fields of WhatsApp's.
         types: QueryParam<EventTypes>,
         /// Events of a page, 1 to 100.
         limit: QueryParam<PageLimit>,

@@ -1,13 +1,16 @@
 //! Operations on messages. `send` checks a body; the account decides if it may be sent.
 
 pub(crate) mod body;
+pub(crate) mod raw;
 
 use std::sync::Arc;
 
-use kabar_actors::ReadQuery;
+use kabar_actors::{AccountError, ReadQuery};
+use kabar_core::cause::cause;
 use kabar_core::domain::account::{Account, PhoneNumberId};
 use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::domain::message::Direction;
+use kabar_core::domain::message_details::MessageSource;
 use kabar_core::domain::page::{MessageQuery, PageLimit};
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::TimeBound;
@@ -16,9 +19,10 @@ use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 
 use self::body::MessageBody;
+use self::raw::RawMessageBody;
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::envelope::OpenEnvelope;
+use crate::rest::envelope::{OpenEnvelope, VerbatimResponse};
 use crate::rest::error::{ApiError, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, carry_out_once};
 use crate::rest::json_body::JsonBody;
@@ -38,7 +42,7 @@ code_list! {
     ];
 }
 
-const SENT: ReplyFormat = ReplyFormat { status: StatusCode::OK, show };
+const SENT: ReplyFormat = ReplyFormat { status: StatusCode::OK, show, refuse: ApiError::from };
 
 fn show(_account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiError> {
     match reply {
@@ -121,11 +125,41 @@ impl MessagesApi {
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
     }
 
+    /// Get what WhatsApp sent about a message
+    ///
+    /// The message, its statuses, and the items that changed it, each as WhatsApp sent it. They are kept for
+    /// 30 days unless the server is configured otherwise; of a message that was taken back the content is
+    /// not kept.
+    #[oai(
+        path = "/v1/:phone_number_id/messages/:message_id/raw",
+        method = "get",
+        operation_id = "getRawMessage"
+    )]
+    async fn get_raw_message(
+        &self,
+        tenant: TenantCaller,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        /// The message (`msg_…`).
+        message_id: Path<MessageId>,
+    ) -> Result<VerbatimResponse<RawMessageBody>, OperationError<GetFails>> {
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+        let read = raw::read_items(&self.0.store, &slot.current_account(), message_id.0).await;
+        let found = read.map_err(|error| {
+            tracing::error!(error = cause(&error), "raw items not read");
+            ApiError::from(AccountError::Storage)
+        })?;
+        Ok(VerbatimResponse(found.ok_or_else(|| ApiError::not_found("message", "message_id"))?))
+    }
+
     /// Send a message, or mark one as read
     ///
     /// Sending answers at once with the message in status `pending`; by then it is durable, and it
     /// will be handed to WhatsApp however often this server or the network fails. All types but
     /// `template` and `reaction` need the contact to have written within the last 24 hours.
+    ///
+    /// The recipient is a number or a user id of WhatsApp's in `to`, a user id in `recipient` (`to` wins), or,
+    /// with `recipient_type: "group"`, a group's id in `to`.
     ///
     /// With `status: "read"` and `message_id` (WhatsApp's) instead, that inbound message and the
     /// earlier unread ones of its conversation become `read`, and WhatsApp is told.
@@ -142,11 +176,11 @@ impl MessagesApi {
     ) -> Result<IdempotentResponse<MessageBody, 200>, OperationError<SendFails>> {
         let read = || {
             let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
-            Ok((slot, send::parse(&body.value)?))
+            Ok((slot, send::parse(&body.value, MessageSource::Api)?))
         };
         let command = read().map(|(slot, body)| match body {
             SendBody::Send(outgoing) => (slot, AccountCommand::Send(outgoing)),
-            SendBody::MarkRead { wamid } => (slot, AccountCommand::MarkRead { wamid }),
+            SendBody::MarkRead { wamid, .. } => (slot, AccountCommand::MarkRead { wamid }),
         });
         Ok(carry_out_once(&self.0, &tenant, &call, &body.value, command, SENT).await?.into())
     }

@@ -3,7 +3,7 @@
 //! Invariant: a parsed body keeps every limit of the contract, and an error names the field that broke one.
 //! The type's object is passed on to WhatsApp as the client wrote it, unknown keys included; only members
 //! that are `null` are left out (many generated clients write `null` for "absent", which WhatsApp refuses),
-//! and a template's language becomes an object. The account decides if the message may be sent now (24-hour
+//! a template's language becomes an object, and an alias of a type becomes WhatsApp's word. The account decides if the message may be sent now (24-hour
 //! window, status).
 
 mod contacts;
@@ -14,6 +14,7 @@ mod location;
 mod media;
 mod payload;
 mod reaction;
+mod recipient;
 pub(crate) mod schema;
 mod template;
 #[cfg(test)]
@@ -23,6 +24,8 @@ mod text;
 use std::sync::Arc;
 
 use kabar_core::domain::message::{MessageKind, OutgoingMessage};
+use kabar_core::domain::message_details::MessageSource;
+use kabar_core::domain::message_details::ReactionTo;
 use serde_json::Value;
 
 use crate::rest::body_fields::{BodyFields, FieldError};
@@ -39,6 +42,8 @@ pub(crate) enum SendBody {
     MarkRead {
         /// WhatsApp's id of the message.
         wamid: Arc<str>,
+        /// Show the contact that an answer is being written.
+        typing: bool,
     },
 }
 
@@ -46,37 +51,62 @@ pub(crate) enum SendBody {
 struct RenderedContent {
     content: String,
     payload: Value,
+    /// The message that a reaction is for, and its emoji.
+    reaction: Option<ReactionTo>,
+}
+
+impl RenderedContent {
+    /// Creates the content of anything but a reaction.
+    const fn new(content: String, payload: Value) -> Self {
+        Self { content, payload, reaction: None }
+    }
 }
 
 /// Characters of WhatsApp's message ids; those seen so far have 60 to 130.
 const WAMID_CHARS: std::ops::RangeInclusive<usize> = 1..=512;
 
-/// Parses a body.
+/// Longest `biz_opaque_callback_data`: WhatsApp's own limit.
+const CALLBACK_CHARS: std::ops::RangeInclusive<usize> = 0..=512;
+
+/// Parses a body that came from `source`.
 ///
 /// # Errors
 /// The first invalid field, in the order in which the contract lists them.
-pub(crate) fn parse(body: &Value) -> Result<SendBody, FieldError> {
+pub(crate) fn parse(body: &Value, source: MessageSource) -> Result<SendBody, FieldError> {
     let fields = BodyFields::of_body(body)?;
     fields.word("messaging_product", "\"whatsapp\"", |text| (text == "whatsapp").then_some(()))?;
     if fields.get("status").is_some() {
         fields
             .word("status", "\"read\", or absent to send a message", |text| (text == "read").then_some(()))?;
         let wamid = fields.text("message_id", &WAMID_CHARS)?.into();
-        return Ok(SendBody::MarkRead { wamid });
+        let indicator = fields.optional_object("typing_indicator")?;
+        if let Some(indicator) = &indicator {
+            indicator.word("type", "\"text\"", |text| (text == "text").then_some(()))?;
+        }
+        return Ok(SendBody::MarkRead { wamid, typing: indicator.is_some() });
     }
-    outgoing(&fields).map(SendBody::Send)
+    outgoing(&fields, source).map(SendBody::Send)
 }
 
-fn outgoing(fields: &BodyFields<'_>) -> Result<OutgoingMessage, FieldError> {
-    fields.optional_word("recipient_type", "\"individual\"", |text| (text == "individual").then_some(()))?;
-    let to = fields.phone("to")?;
+fn outgoing(fields: &BodyFields<'_>, source: MessageSource) -> Result<OutgoingMessage, FieldError> {
+    let to = recipient::read_recipient(fields)?;
     let kind = fields.word("type", SENDABLE, MessageKind::parse)?;
-    let RenderedContent { content, payload } = render(kind, fields)?;
+    let RenderedContent { content, payload, reaction } = render(kind, fields)?;
     let context = match fields.optional_object("context")? {
         Some(context) => Some(context.text("message_id", &WAMID_CHARS)?.into()),
         None => None,
     };
-    Ok(OutgoingMessage { to, kind, content: content.into(), payload: payload.to_string().into(), context })
+    let callback_data = fields.optional_text("biz_opaque_callback_data", &CALLBACK_CHARS)?;
+    Ok(OutgoingMessage {
+        to,
+        kind,
+        content: content.into(),
+        payload: payload.to_string().into(),
+        context,
+        reaction,
+        callback_data: callback_data.filter(|text| !text.is_empty()).map(Into::into),
+        source,
+    })
 }
 
 const SENDABLE: &str = "text, image, video, audio, document, sticker, template, interactive, location, \
@@ -95,8 +125,11 @@ fn render(kind: MessageKind, fields: &BodyFields<'_>) -> Result<RenderedContent,
         MessageKind::Location => location::render_location(fields),
         MessageKind::Contacts => contacts::render_contacts(fields),
         MessageKind::Reaction => reaction::render_reaction(fields),
-        MessageKind::Button | MessageKind::Order | MessageKind::System | MessageKind::Unsupported => {
-            Err(fields.invalid("type", SENDABLE))
-        }
+        MessageKind::Button
+        | MessageKind::Order
+        | MessageKind::System
+        | MessageKind::RequestWelcome
+        | MessageKind::Call
+        | MessageKind::Unsupported => Err(fields.invalid("type", SENDABLE)),
     }
 }

@@ -10,7 +10,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use crate::component::invalid_plugin::InvalidPlugin;
 use crate::runtime::engine::INSTANCES_MAX;
-use crate::{HANDLER, WIT_VERSION};
+use crate::{HANDLER, HANDLER_V1_1, WIT_VERSIONS};
 
 /// Packages of WASI that this host has, all of version 0.2.
 const WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
@@ -121,7 +121,7 @@ impl ComponentInterface {
     }
 
     fn check_exports(&self) -> Result<(), InvalidPlugin> {
-        if self.exports.iter().any(|name| name.as_ref() == HANDLER) {
+        if self.exports.iter().any(|name| [HANDLER, HANDLER_V1_1].contains(&name.as_ref())) {
             return Ok(());
         }
         let other = self.exports.iter().find(|name| name.starts_with("kabar:hooks/handler"));
@@ -140,7 +140,7 @@ fn check_import(import: &Arc<str>, granted: Capabilities) -> Result<(), InvalidP
         if capability.is_none() && interface != "types" {
             return Err(unknown());
         }
-        if version != WIT_VERSION {
+        if !WIT_VERSIONS.contains(&version) {
             return Err(InvalidPlugin::WrongVersion { name: import.clone() });
         }
         return match capability {
@@ -192,7 +192,13 @@ mod tests {
         let one = |import: &str| {
             check_import(&import.into(), Capabilities::all_granted().without_capability(Capability::Http))
         };
-        for fine in ["kabar:hooks/types@1.0.0", "kabar:hooks/kv@1.0.0", "wasi:io/streams@0.2.3"] {
+        for fine in [
+            "kabar:hooks/types@1.0.0",
+            "kabar:hooks/types@1.1.0",
+            "kabar:hooks/kv@1.1.0",
+            "kabar:hooks/kv@1.0.0",
+            "wasi:io/streams@0.2.3",
+        ] {
             assert_eq!(one(fine), Ok(()), "{fine}");
         }
         let text = |import: &str| one(import).unwrap_err().to_string();
@@ -217,6 +223,7 @@ mod tests {
         assert!(exports(&["run", "wasi:cli/run@0.2.0"]).unwrap_err().contains("run, wasi:cli/run@0.2.0"));
         assert!(exports(&["kabar:hooks/handler@0.9.0"]).unwrap_err().contains("0.9.0"));
         assert_eq!(exports(&["x", HANDLER]), Ok(()));
+        assert_eq!(exports(&["x", HANDLER_V1_1]), Ok(()));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub enum InvalidPlugin {
         capability: Capability,
     },
     /// Another version of the world.
-    #[error("the component was built for {name:?}; this host has kabar:hooks@{}", crate::WIT_VERSION)]
+    #[error("the component was built for {name:?}; this host has kabar:hooks@{}", crate::WIT_VERSIONS.join(" and @"))]
     WrongVersion {
         /// The import or export of the other version.
         name: Arc<str>,

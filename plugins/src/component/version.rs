@@ -8,8 +8,8 @@ use wasmtime::component::{Component, Linker};
 
 use crate::component::artifact::VerifiedArtifact;
 use crate::component::invalid_plugin::{InvalidPlugin, NotTrusted};
-use crate::runtime::bindings::StatusHookPre;
 use crate::runtime::guest_state::GuestState;
+use crate::runtime::hook_call::LinkedHook;
 use crate::runtime::outcome::error_text;
 
 /// A component that passed all checks.
@@ -34,7 +34,7 @@ pub struct CompiledComponent {
 pub struct LoadedVersion {
     sha256: [u8; 32],
     engine: Engine,
-    pre: StatusHookPre<GuestState>,
+    hook: LinkedHook,
 }
 
 /// Reason that compiled code could not be loaded.
@@ -56,8 +56,8 @@ impl LoadedVersion {
         &self.engine
     }
 
-    pub(crate) const fn pre(&self) -> &StatusHookPre<GuestState> {
-        &self.pre
+    pub(crate) const fn hook(&self) -> &LinkedHook {
+        &self.hook
     }
 
     /// Links verified code, so that it is ready to run.
@@ -73,8 +73,8 @@ impl LoadedVersion {
             ComponentLoadError::Misfit(InvalidPlugin::WrongWorld(error_text(&error)))
         };
         let pre = linker.instantiate_pre(&component).map_err(misfit)?;
-        let pre = StatusHookPre::new(pre).map_err(misfit)?;
-        Ok(Self { sha256: opened.sha256(), engine: engine.clone(), pre })
+        let hook = LinkedHook::find_handler(&component, pre).map_err(misfit)?;
+        Ok(Self { sha256: opened.sha256(), engine: engine.clone(), hook })
     }
 }
 

@@ -8,11 +8,20 @@ use std::sync::Arc;
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::{Resolve, SourceMap};
 
+use crate::HANDLER_V1_1;
+
 /// The files of `kabar:hooks`, by name: the source of generated bindings.
 pub const WIT: [(&str, &str); 3] = [
     ("capabilities.wit", include_str!("../../wit/capabilities.wit")),
     ("types.wit", include_str!("../../wit/types.wit")),
     ("world.wit", include_str!("../../wit/world.wit")),
+];
+
+/// The same of the newer package.
+pub const WIT_V1_1: [(&str, &str); 3] = [
+    ("capabilities.wit", include_str!("../../wit-1.1/capabilities.wit")),
+    ("types.wit", include_str!("../../wit-1.1/types.wit")),
+    ("world.wit", include_str!("../../wit-1.1/world.wit")),
 ];
 
 /// Reason that a module could not be wrapped.
@@ -27,8 +36,8 @@ fn not_wrapped(error: impl std::fmt::Display) -> WrapError {
 /// The section in which bindings name the world of a module; there may be text behind it.
 const SECTION: &[u8] = b"component-type";
 
-fn says_what_for(module: &[u8]) -> bool {
-    module.windows(SECTION.len()).any(|bytes| bytes == SECTION)
+fn contains_text(module: &[u8], text: &[u8]) -> bool {
+    module.windows(text.len()).any(|bytes| bytes == text)
 }
 
 /// Makes a component of a core module; a component is returned unchanged.
@@ -43,9 +52,11 @@ pub fn wrap_module(wasm: &[u8]) -> Result<Vec<u8>, WrapError> {
         return Err(not_wrapped("it is not WebAssembly"));
     }
     let mut module = wasm.to_vec();
-    if !says_what_for(&module) {
+    if !contains_text(&module, SECTION) {
+        // Its export names the package that it was written for.
+        let newer = contains_text(&module, HANDLER_V1_1.as_bytes());
         let mut sources = SourceMap::new();
-        for (name, text) in WIT {
+        for (name, text) in if newer { WIT_V1_1 } else { WIT } {
             sources.push_str(name, text);
         }
         let package = sources.parse().map_err(|(_, error)| not_wrapped(error.to_string()))?;
@@ -57,4 +68,16 @@ pub fn wrap_module(wasm: &[u8]) -> Result<Vec<u8>, WrapError> {
     }
     let encoder = ComponentEncoder::default().module(&module).map_err(not_wrapped)?;
     encoder.validate(true).encode().map_err(not_wrapped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_capabilities_of_both_packages_are_the_same() {
+        let [(_, older), ..] = WIT;
+        let [(_, newer), ..] = WIT_V1_1;
+        assert_eq!(older.replace("@1.0.0", "@1.1.0"), newer);
+    }
 }

@@ -1,9 +1,13 @@
-//! Converts an event to the types of `kabar:hooks`.
+//! Converts an event to the types of `kabar:hooks@1.0.0`.
+//!
+//! Invariants: that package is frozen, and so are these values. A party without a known number is named by its
+//! user id, or a group by its id, in the place of the number; by an empty text where nothing is known. `played`
+//! arrives as `read`. Events of younger types arrive as `change.other`, with the API's `data`.
 
 use std::sync::Arc;
 
 use kabar_core::domain::account::Account;
-use kabar_core::domain::contact::Contact;
+use kabar_core::domain::contact::{Contact, ContactRef};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
 use kabar_core::domain::event::EventKind;
 use kabar_core::domain::message::{Direction, Message};
@@ -13,26 +17,27 @@ use kabar_core::domain::time::Timestamp;
 use crate::invocation::Invocation;
 use crate::runtime::bindings::kabar::hooks::types as wit;
 
-fn to_millis(at: Timestamp) -> u64 {
+pub(super) fn to_millis(at: Timestamp) -> u64 {
     u64::try_from(at.millis()).unwrap_or_default()
 }
 
-fn optional_text(text: Option<&Arc<str>>) -> Option<String> {
+pub(super) fn optional_text(text: Option<&Arc<str>>) -> Option<String> {
     text.map(ToString::to_string)
 }
 
-/// Converts the event of an invocation.
-pub(crate) fn convert_event(invocation: &Invocation) -> wit::Event {
+/// Converts the event of an invocation; `data` is the API's `data` of the event, for types that the package does
+/// not have.
+pub(crate) fn convert_event(invocation: &Invocation, data: impl FnOnce() -> String) -> wit::Event {
     let event = &invocation.event;
     wit::Event {
         id: event.id.to_string(),
-        kind: event.kind.as_str().to_owned(),
+        kind: event.kind.type_name().into_owned(),
         sequence: u64::try_from(event.sequence).unwrap_or_default(),
         created_at: to_millis(event.created_at),
         livemode: !invocation.account.sandbox,
         account: convert_account(&invocation.account),
         attempt: invocation.attempt,
-        change: convert_change(&event.kind),
+        change: convert_change(&event.kind, data),
     }
 }
 
@@ -44,7 +49,7 @@ fn convert_account(account: &Account) -> wit::Account {
     }
 }
 
-fn convert_change(kind: &EventKind) -> wit::Change {
+fn convert_change(kind: &EventKind, data: impl FnOnce() -> String) -> wit::Change {
     match kind {
         EventKind::MessageReceived(row) => wit::Change::MessageReceived(convert_message(row)),
         EventKind::MessageCreated(row) => wit::Change::MessageCreated(convert_message(row)),
@@ -63,6 +68,12 @@ fn convert_change(kind: &EventKind) -> wit::Change {
         EventKind::ConversationUpdated(row) => wit::Change::ConversationUpdated(convert_conversation(row)),
         EventKind::ContactCreated(row) => wit::Change::ContactCreated(convert_contact(row)),
         EventKind::ContactUpdated(row) => wit::Change::ContactUpdated(convert_contact(row)),
+        EventKind::MessageEdited { .. }
+        | EventKind::MessageRevoked(_)
+        | EventKind::ContactIdentityUpdated { .. }
+        | EventKind::ConversationMerged(_)
+        | EventKind::AccountUpdated(_)
+        | EventKind::WhatsAppField(_) => wit::Change::Other(data()),
     }
 }
 
@@ -73,7 +84,7 @@ const fn message_status(status: MessageStatus) -> wit::MessageStatus {
         MessageStatus::Sent => wit::MessageStatus::Sent,
         MessageStatus::Failed => wit::MessageStatus::Failed,
         MessageStatus::Delivered => wit::MessageStatus::Delivered,
-        MessageStatus::Read => wit::MessageStatus::Read,
+        MessageStatus::Read | MessageStatus::Played => wit::MessageStatus::Read,
     }
 }
 
@@ -88,12 +99,12 @@ fn convert_message(row: &Message) -> wit::Message {
         kind: row.kind.as_str().to_owned(),
         conversation_id: row.conversation_id.to_string(),
         contact_id: row.contact_id.to_string(),
-        from: row.from.to_string(),
-        to: row.to.to_string(),
+        from: row.from.as_str().to_owned(),
+        to: row.to.as_str().to_owned(),
         message_id: optional_text(row.wamid.as_ref()),
         content: row.content.to_string(),
         payload: row.payload.to_string(),
-        context: optional_text(row.context.as_ref()),
+        context: optional_text(row.context.as_ref().and_then(|context| context.message_id.as_ref())),
         error: row.error.as_ref().map(|error| wit::MessageError {
             code: error.code.to_string(),
             message: error.message.to_string(),
@@ -113,7 +124,7 @@ fn convert_conversation(row: &Conversation) -> wit::Conversation {
             ConversationStatus::Resolved => wit::ConversationStatus::Resolved,
         },
         contact_id: row.contact.id.to_string(),
-        phone_number: row.contact.phone.to_string(),
+        phone_number: row.contact.address().as_str().to_owned(),
         contact_name: optional_text(row.contact.name.as_ref()),
         assignee: row.assignee.as_ref().map(|user| wit::User {
             id: user.id.to_string(),
@@ -131,7 +142,7 @@ fn convert_conversation(row: &Conversation) -> wit::Conversation {
 fn convert_contact(row: &Contact) -> wit::Contact {
     wit::Contact {
         id: row.id.to_string(),
-        phone_number: row.phone.to_string(),
+        phone_number: ContactRef::from(row).address().as_str().to_owned(),
         name: optional_text(row.name.as_ref()),
         email: optional_text(row.email.as_ref()),
         metadata: row.metadata.to_string(),

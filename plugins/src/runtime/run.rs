@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use kabar_core::domain::key_values::KvReads;
 use kabar_core::domain::run::RunUsage;
+use kabar_core::ports::EventForm;
+use serde_json::{Value, json};
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::component::version::LoadedVersion;
@@ -12,8 +14,8 @@ use crate::invocation::{Invocation, RunLimits};
 use crate::ports::{DraftReader, HttpFetcher};
 use crate::report::{HookFault, HookOutcome, RunReport};
 use crate::runtime::bindings::kabar::hooks::types::HookError;
-use crate::runtime::convert;
 use crate::runtime::guest_state::{GuestState, GuestStopReason};
+use crate::runtime::hook_call::CallStage;
 use crate::runtime::outcome;
 use crate::scheduler::cpu_meter::{CpuMeter, MeteredRun};
 
@@ -26,18 +28,37 @@ const CALL_BYTES_MAX: usize = 2 << 20;
 /// Most bytes of the reason that a hook returns.
 const REASON_BYTES_MAX: usize = 4096;
 
-/// Runs one event through a version.
+/// What a run needs of other crates.
+pub(crate) struct RunPorts {
+    pub(crate) fetch: Arc<dyn HttpFetcher>,
+    pub(crate) drafts: Arc<dyn DraftReader>,
+    pub(crate) form: Option<Arc<dyn EventForm>>,
+}
+
+impl RunPorts {
+    /// Returns the API's `data` of an event, as JSON.
+    fn event_data(&self, invocation: &Invocation) -> String {
+        let rendered = self.form.as_ref().map(|form| form.bytes(&invocation.account, &invocation.event));
+        let event = rendered.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        event
+            .and_then(|mut event| event.get_mut("data").map(Value::take))
+            .unwrap_or_else(|| json!({}))
+            .to_string()
+    }
+}
+
+/// Runs one event through a version; `raw` is its message as WhatsApp sent it.
 pub(crate) async fn execute_run(
     version: &LoadedVersion,
     invocation: Invocation,
-    fetch: Arc<dyn HttpFetcher>,
-    drafts: Arc<dyn DraftReader>,
+    ports: RunPorts,
+    raw: Option<String>,
     meter: Arc<CpuMeter>,
 ) -> RunReport {
     let started = Instant::now();
     let limits = invocation.limits;
-    let event = convert::convert_event(&invocation);
-    let guest = GuestState::new(invocation, fetch, drafts, started);
+    let event = version.hook().convert_event(&invocation, || ports.event_data(&invocation), raw);
+    let guest = GuestState::new(invocation, ports.fetch, ports.drafts, started);
     let mut store = Store::new(version.engine(), guest);
     store.limiter(|guest| &mut guest.memory);
     store.set_hostcall_fuel(CALL_BYTES_MAX);
@@ -52,20 +73,15 @@ pub(crate) async fn execute_run(
             .next_turn()
             .map_or(UpdateDeadline::Continue(SLICE), |turn| UpdateDeadline::YieldCustom(SLICE, turn)))
     });
-    let call = async {
-        let hook =
-            version.pre().instantiate_async(&mut store).await.map_err(|error| (RunStage::Start, error))?;
-        let handler = hook.kabar_hooks_handler();
-        handler.call_handle(&mut store, &event).await.map_err(|error| (RunStage::Call, error))
-    };
+    let call = version.hook().call(&mut store, &event);
     let ended = run_within(&limits, started, &meter, MeteredRun::new(call, meter.clone())).await;
     let outcome = match ended {
         None => outcome::too_long(&limits),
         Some(Ok(Ok(()))) => HookOutcome::Succeeded,
         Some(Ok(Err(HookError::Retry(reason)))) => HookOutcome::Retry(cut_text(&reason)),
         Some(Ok(Err(HookError::Reject(reason)))) => HookOutcome::Rejected(cut_text(&reason)),
-        Some(Err((RunStage::Call, error))) => outcome::classify_error(&error, store.data()),
-        Some(Err((RunStage::Start, error))) => not_started(outcome::classify_error(&error, store.data())),
+        Some(Err((CallStage::Running, error))) => outcome::classify_error(&error, store.data()),
+        Some(Err((CallStage::Start, error))) => not_started(outcome::classify_error(&error, store.data())),
     };
     let wall = started.elapsed().saturating_sub(meter.time_waited());
     build_report(
@@ -73,11 +89,6 @@ pub(crate) async fn execute_run(
         store,
         RunUsage { cpu_us: to_micros(meter.cpu_spent()), wall_us: to_micros(wall), ..RunUsage::default() },
     )
-}
-
-enum RunStage {
-    Start,
-    Call,
 }
 
 fn not_started(outcome: HookOutcome) -> HookOutcome {

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
-use kabar_core::domain::contact::{Contact, ContactRef};
+use kabar_core::domain::account::{Account, AccountProfile, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::address::Address;
+use kabar_core::domain::contact::{Contact, ContactRef, NameOrigin};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
 use kabar_core::domain::event::{Event, EventKind, EventType};
+use kabar_core::domain::identity::{ContactKind, Identifier, Identity, Party, UserId as WhatsAppUserId};
+use kabar_core::domain::inbound::FieldNotice;
 use kabar_core::domain::message::{Direction, Message, MessageError, MessageKind};
+use kabar_core::domain::message_details::{MessageDetails, MessageSource};
 use kabar_core::domain::organisation::User;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
@@ -48,6 +52,22 @@ pub fn event(kind: EventType) -> SampleEvent {
         EventType::ConversationUpdated => EventKind::ConversationUpdated(sample_conversation()),
         EventType::ContactCreated => EventKind::ContactCreated(sample_contact()),
         EventType::ContactUpdated => EventKind::ContactUpdated(sample_contact()),
+        EventType::MessageEdited => EventKind::MessageEdited {
+            message: edited_message(),
+            previous_content: received_message().content,
+        },
+        EventType::MessageRevoked => EventKind::MessageRevoked(revoked_message()),
+        EventType::ContactIdentityUpdated => EventKind::ContactIdentityUpdated {
+            contact: sample_contact(),
+            added: vec![Identifier::UserId(customer_user_id())],
+            merged: None,
+        },
+        EventType::ConversationMerged => EventKind::ConversationMerged(sample_conversation()),
+        EventType::AccountUpdated => EventKind::AccountUpdated(Arc::new(sample_account())),
+        EventType::WhatsAppField => EventKind::WhatsAppField(FieldNotice {
+            field: "account_alerts".into(),
+            value: r#"{"entity_type":"PHONE_NUMBER","entity_id":"106540352242922"}"#.into(),
+        }),
     };
     let event = Event { id: EventId::from_bits(id_bits(1)), sequence: 1, created_at: AT, kind: change };
     SampleEvent { account: Arc::new(sample_account()), event: Arc::new(event) }
@@ -66,6 +86,22 @@ fn customer_phone() -> Phone {
     parse_phone("+6281234567890")
 }
 
+fn customer_user_id() -> WhatsAppUserId {
+    WhatsAppUserId::parse("ID.40817263549918273").unwrap_or_else(|| unreachable!("a country and an id"))
+}
+
+fn customer_identity() -> Arc<Identity> {
+    let party = Party {
+        phone: Some(customer_phone()),
+        user_id: Some(customer_user_id()),
+        username: Some("siti.w".into()),
+        ..Party::default()
+    };
+    let mut identity = Identity::default();
+    identity.learn_party(&party, AT);
+    Arc::new(identity)
+}
+
 fn sample_account() -> Account {
     Account {
         id: AccountId::from_bits(id_bits(2)),
@@ -75,6 +111,9 @@ fn sample_account() -> Account {
         phone: business_phone(),
         name: Some("Sample".into()),
         status: AccountStatus::Connected,
+        status_reason: None,
+        profile: AccountProfile::default(),
+        recovery: None,
         access_token: Secret::new(""),
         app_secret: None,
         messages_per_second: 80,
@@ -91,12 +130,13 @@ fn outbound_message(status: MessageStatus) -> Message {
         kind: MessageKind::Text,
         conversation_id: ConversationId::from_bits(id_bits(5)),
         contact_id: ContactId::from_bits(id_bits(6)),
-        from: business_phone(),
-        to: customer_phone(),
+        from: Address::Phone(business_phone()),
+        to: Address::Phone(customer_phone()),
         wamid: (status != MessageStatus::Pending).then(|| "wamid.HBgNNjI4MTIzNDU2Nzg5MA==".into()),
         content: "Your order is on its way".into(),
         payload: r#"{"body":"Your order is on its way"}"#.into(),
         context: None,
+        details: MessageDetails::of_source(MessageSource::Api),
         error: None,
         history: StatusHistory::default(),
         attempts: 1,
@@ -119,21 +159,37 @@ fn received_message() -> Message {
     Message {
         direction: Direction::Inbound,
         status: MessageStatus::Received,
-        from: customer_phone(),
-        to: business_phone(),
+        from: Address::Phone(customer_phone()),
+        to: Address::Phone(business_phone()),
+        details: MessageDetails::default(),
         content: "Where is my order?".into(),
         payload: r#"{"body":"Where is my order?"}"#.into(),
         ..outbound_message(MessageStatus::Sent)
     }
 }
 
+fn edited_message() -> Message {
+    let details = MessageDetails { edited_at: Some(AT), ..MessageDetails::default() };
+    let (content, payload) = ("Where is my order?".into(), r#"{"body":"Where is my order?"}"#.into());
+    Message { details, content, payload, ..received_message() }
+}
+
+fn revoked_message() -> Message {
+    let details = MessageDetails { revoked_at: Some(AT), ..MessageDetails::default() };
+    Message { details, content: "".into(), payload: "{}".into(), ..received_message() }
+}
+
 fn sample_contact() -> Contact {
     Contact {
         id: ContactId::from_bits(id_bits(6)),
-        phone: customer_phone(),
+        kind: ContactKind::Person,
+        identity: customer_identity(),
         name: Some("Siti".into()),
+        name_origin: NameOrigin::Profile,
         email: None,
         metadata: "{}".into(),
+        marketing_opted_out_at: None,
+        merged_into: None,
         created_at: AT,
         updated_at: AT,
     }
@@ -148,6 +204,8 @@ fn sample_conversation() -> Conversation {
         unread_count: 1,
         last_message_at: Some(AT),
         last_inbound_at: Some(AT),
+        number_named_at: None,
+        merged_into: None,
         created_at: AT,
         updated_at: AT,
     }

@@ -76,7 +76,7 @@ async fn imports_of_everything_are_refused_by_name() {
     let newer = refused(&host, importing("kabar:hooks/kv@1.4.0")).await.to_string();
     assert_eq!(
         newer,
-        "the component was built for \"kabar:hooks/kv@1.4.0\"; this host has kabar:hooks@1.0.0"
+        "the component was built for \"kabar:hooks/kv@1.4.0\"; this host has kabar:hooks@1.0.0 and @1.1.0"
     );
 }
 

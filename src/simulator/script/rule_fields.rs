@@ -31,6 +31,8 @@ struct RuleFields {
     code: Option<i64>,
     http: Option<u16>,
     cut: Option<bool>,
+    held: Option<bool>,
+    release_after: Option<TimeSpan>,
 }
 
 impl TryFrom<RuleFields> for RuleWords {
@@ -65,11 +67,17 @@ fn read_trigger(words: &RuleFields) -> Result<RuleTrigger, &'static str> {
 }
 
 fn read_verdict(words: &RuleFields) -> Result<RuleVerdict, &'static str> {
-    match (words.code, words.http, words.cut) {
-        (Some(code), None, None) => Ok(RuleVerdict::Error(code)),
-        (None, Some(status @ 400..=599), None) => Ok(RuleVerdict::Http(status)),
-        (None, Some(_), None) => Err("http must be 400 to 599"),
-        (None, None, Some(true)) => Ok(RuleVerdict::Cut),
-        _ => Err("a rule has exactly one of code, http, and cut = true"),
+    if words.held.is_none() && words.release_after.is_some() {
+        return Err("release_after goes with held");
+    }
+    match (words.code, words.http, words.cut, words.held) {
+        (Some(code), None, None, None) => Ok(RuleVerdict::Error(code)),
+        (None, Some(status @ 400..=599), None, None) => Ok(RuleVerdict::Http(status)),
+        (None, Some(_), None, None) => Err("http must be 400 to 599"),
+        (None, None, Some(true), None) => Ok(RuleVerdict::Cut),
+        (None, None, None, Some(true)) => {
+            Ok(RuleVerdict::Held { release_after: words.release_after.map(|span| span.0) })
+        }
+        _ => Err("a rule has exactly one of code, http, cut = true, and held = true"),
     }
 }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::identity::UserId;
 use kabar_core::domain::phone::Phone;
 use serde::Deserialize;
 
@@ -92,6 +93,19 @@ impl TryFrom<String> for PhoneText {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         Phone::parse(&text).map(Self).ok_or("must be a phone number of 7 to 15 digits with its country code")
+    }
+}
+
+/// A customer's user id.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct UserIdText(pub(super) UserId);
+
+impl TryFrom<String> for UserIdText {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        UserId::parse(&text).map(Self).ok_or("must be a user id: two capital letters, a dot and an id")
     }
 }
 

@@ -5,14 +5,18 @@
 
 use std::sync::Arc;
 
+use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::address::Address;
+use kabar_core::domain::identity::GroupId;
+use kabar_core::domain::message::Direction;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::SimulatorState;
-use crate::simulator::meta_json;
-use crate::simulator::script::{CustomerMessage, ScriptStep};
+use crate::simulator::meta_json::{self, ItemContent};
+use crate::simulator::script::{CustomerMessage, FieldValue, ScriptStep};
 use crate::simulator::script_player::AwaitedStep;
-use crate::simulator::simulated_customers;
+use crate::simulator::{SimulatedNumber, script_writer};
 
 /// Takes the steps that wait for a time, until the script or the simulator ends.
 pub(in crate::simulator) async fn run_script(world: Arc<SimulatorState>, stop: CancellationToken) {
@@ -62,8 +66,10 @@ impl SimulatorState {
         self.change_manner(|manner| {
             manner.status_delay = change.status_delay(manner.status_delay);
             manner.reply_percent = change.reply_percent.unwrap_or(manner.reply_percent);
+            manner.occasion_percent = change.occasion_percent.unwrap_or(manner.occasion_percent);
             manner.reserved_recipients = change.reserved_recipients.unwrap_or(manner.reserved_recipients);
         });
+        self.set_profile(self.number_profile().apply(change.profile));
         if let Some(rules) = change.rules {
             self.set_rules(rules);
         }
@@ -72,6 +78,9 @@ impl SimulatorState {
         }
         for line in step.lines {
             self.send_line(line);
+        }
+        for change in step.fields {
+            self.send_field(change);
         }
         for body in step.posts {
             self.post_webhook(body);
@@ -84,25 +93,38 @@ impl SimulatorState {
 
     /// Sends a customer's message of the script.
     fn send_line(&self, line: CustomerMessage) {
-        let number = match &line.to {
+        let Some(number) = self.scripted_number(line.to.as_ref()) else { return };
+        let now = self.clock.read_now();
+        let mut author = line.author.to_customer(self.seed);
+        let mut message = line.message;
+        author.group = message.get("group_id").and_then(Value::as_str).and_then(GroupId::parse);
+        let peer = author.address();
+        let wamid = self.next_wamid(&peer, Direction::Inbound);
+        script_writer::complete_message(&mut message, &author, wamid, now);
+        let card = Some(meta_json::contact_card(&author));
+        let item = ItemContent::Message { card, message: message.into() };
+        self.deliver_items(&number, &peer, vec![item], now);
+    }
+
+    /// Sends a value of the script.
+    fn send_field(&self, change: FieldValue) {
+        let Some(number) = self.scripted_number(change.to.as_ref()) else { return };
+        let now = self.clock.read_now();
+        let value = script_writer::complete_value(&change.field, &number, change.value, now);
+        let item = ItemContent::Field { field: change.field, value };
+        self.deliver_items(&number, &Address::Phone(number.phone.clone()), vec![item], now);
+    }
+
+    /// Returns the number that the script names, or the first one.
+    fn scripted_number(&self, id: Option<&PhoneNumberId>) -> Option<Arc<SimulatedNumber>> {
+        let number = match id {
             Some(id) => self.find_number(id.as_str()),
             None => self.business_numbers().into_iter().next(),
         };
-        let Some(number) = number else {
-            tracing::warn!("a customer of the script writes to a number that is not known");
-            return self.update_counts(|counts| counts.given_up += 1);
-        };
-        let now = self.clock.read_now();
-        let mut message = line.message;
-        let defaults = [
-            ("from", Value::from(line.from.as_digits())),
-            ("id", self.next_wamid().into()),
-            ("timestamp", meta_json::format_seconds(now).into()),
-        ];
-        for (key, value) in defaults {
-            message.entry(key).or_insert(value);
+        if number.is_none() {
+            tracing::warn!("the script names a number that is not known");
+            self.update_counts(|counts| counts.given_up += 1);
         }
-        let name = line.name.unwrap_or_else(|| simulated_customers::name_of(self.seed, &line.from));
-        self.deliver_message(&number, &line.from, &name, message.into(), now);
+        number
     }
 }

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use kabar_core::clock::Clock;
-use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
-use kabar_core::domain::contact::{Contact, ContactRef};
+use kabar_core::domain::account::{Account, AccountProfile, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::address::Address;
+use kabar_core::domain::contact::{Contact, ContactRef, NameOrigin};
 use kabar_core::domain::conversation::{Conversation, ConversationStatus};
 use kabar_core::domain::draft::AccountChanges;
+use kabar_core::domain::identity::{ContactKind, Identity, Party};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
+use kabar_core::domain::message_details::{MessageDetails, MessageSource};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::time::Timestamp;
@@ -84,6 +87,9 @@ impl Seeder {
             phone: Phone::parse(&format!("+6221{n:08}")).context("a number")?,
             name: Some(format!("Shop {n}").into()),
             status: AccountStatus::Connected,
+            status_reason: None,
+            profile: AccountProfile::default(),
+            recovery: None,
             access_token: Secret::new("bench"),
             app_secret: None,
             messages_per_second,
@@ -121,6 +127,8 @@ impl Seeder {
                 changes.messages.insert(message.id, message.into());
             }
             made.push(conversation.clone());
+            let keys = contact.identity.keys().into_iter();
+            changes.identifiers.extend(keys.map(|key| (key, contact.id)));
             changes.contacts.insert(contact.id, contact.into());
             changes.conversations.insert(conversation.id, conversation.into());
         }
@@ -198,12 +206,19 @@ impl Seat {
     }
 
     fn contact(&mut self, index: u32) -> anyhow::Result<Contact> {
+        let phone = Phone::parse(&Self::contact_number(index)).context("a number")?;
+        let mut identity = Identity::default();
+        identity.learn_party(&Party::of_phone(phone), self.at);
         Ok(Contact {
             id: ContactId::from_bits(self.ids.next_bits(self.at.millis())),
-            phone: Phone::parse(&Self::contact_number(index)).context("a number")?,
+            kind: ContactKind::Person,
+            identity: identity.into(),
             name: Some(format!("Customer {index}").into()),
+            name_origin: NameOrigin::Profile,
             email: None,
             metadata: "{}".into(),
+            marketing_opted_out_at: None,
+            merged_into: None,
             created_at: self.at,
             updated_at: self.at,
         })
@@ -220,6 +235,8 @@ impl Seat {
             unread_count: 1,
             last_message_at: Some(wrote_at),
             last_inbound_at: Some(wrote_at),
+            number_named_at: Some(wrote_at),
+            merged_into: None,
             created_at: self.at,
             updated_at: self.at,
         }
@@ -227,10 +244,10 @@ impl Seat {
 
     fn message(&mut self, conversation: &Conversation, direction: Direction) -> Message {
         let id = MessageId::from_bits(self.ids.next_bits(self.at.millis()));
-        let (own, other) = (self.account.phone.clone(), conversation.contact.phone.clone());
-        let (status, from, to) = match direction {
-            Direction::Inbound => (MessageStatus::Received, other, own),
-            Direction::Outbound => (MessageStatus::Sent, own, other),
+        let (own, other) = (Address::Phone(self.account.phone.clone()), conversation.contact.address());
+        let (status, source, from, to) = match direction {
+            Direction::Inbound => (MessageStatus::Received, MessageSource::Inbound, other, own),
+            Direction::Outbound => (MessageStatus::Sent, MessageSource::Api, own, other),
         };
         let mut history = StatusHistory::default();
         history.keep_own(status, self.at);
@@ -247,6 +264,7 @@ impl Seat {
             content: "Is this still available?".into(),
             payload: r#"{"body":"Is this still available?"}"#.into(),
             context: None,
+            details: MessageDetails::of_source(source),
             error: None,
             history,
             attempts: 1,

@@ -49,7 +49,7 @@ async fn nested_objects_have_the_documented_keys() {
     let id = text(&tenant.conversation_with(&author).await["id"]);
     let conversation =
         tenant.patch(&format!("conversations/{id}"), &json!({"assigned_to": user["id"]})).await.data();
-    assert_eq!(keys_of(&conversation["contact"]), ["id", "name", "phone_number"].into());
+    assert_eq!(keys_of(&conversation["contact"]), ["id", "name", "phone_number", "user_id"].into());
     assert_eq!(conversation["contact"]["name"], format!("N{author}"));
     assert_eq!(conversation["whatsapp_account"], json!({"phone_number": tenant.phone}));
     let assignee = json!({"id": user["id"], "name": "Rani", "email": "rani@example.com"});

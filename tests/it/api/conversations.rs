@@ -1,5 +1,7 @@
 //! Contract, section 4: the list of conversations, its filters and orders, and PATCH.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Tenant, TestServer, from, text};
@@ -187,6 +189,7 @@ async fn what_whatsapp_says_about_time_does_not_move_the_inbox() {
     assert_eq!(row["last_inbound_at"], "2026-06-12T11:00:00.000Z");
     assert!(text(&row["last_message_at"]).starts_with("2026-06-19T11:00"), "{row}");
     let letter = Tenant::letter(&from(1), "hello");
+    server.clock.advance_manual(Duration::from_hours(24));
     tenant.post("messages", &letter).await.refused(422, "outside_24h_window");
 }
 

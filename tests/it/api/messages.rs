@@ -9,6 +9,7 @@ use crate::harness::{Tenant, TestServer, check_object, from, patiently, text};
 mod lists;
 mod outcomes;
 mod receipts;
+mod recovery;
 mod refusals;
 mod statuses;
 
@@ -124,8 +125,8 @@ async fn numbers_context_and_language_are_normalised() {
     body["context"] = json!({"message_id": "wamid.ASKED"});
     let message = tenant.post("messages", &body).await.is(200).data();
     assert_eq!(
-        (&message["to"], &message["context"]),
-        (&json!("+6281200000007"), &json!({"message_id": "wamid.ASKED"}))
+        (&message["to"], &message["context"]["message_id"]),
+        (&json!("+6281200000007"), &json!("wamid.ASKED"))
     );
     let received = delivered(&server, 1).await;
     assert_eq!(
@@ -150,6 +151,7 @@ async fn within_24_hours_of_the_last_inbound_message_anything_may_be_sent() {
     let server = TestServer::manual().await;
     let tenant = server.tenant().await;
     let letter = Tenant::letter(&from(1), "hello");
+    tenant.shuts_window_of(&from(1)).await;
     tenant.post("messages", &letter).await.refused(422, "outside_24h_window");
     tenant.post("messages", &Tenant::template(&from(1))).await.is(200);
     tenant.post("messages", &letter).await.refused(422, "outside_24h_window");
@@ -161,9 +163,24 @@ async fn within_24_hours_of_the_last_inbound_message_anything_may_be_sent() {
     tenant.post("messages", &letter).await.refused(422, "outside_24h_window");
     let reaction = json!({"messaging_product": "whatsapp", "to": from(1), "type": "reaction", "reaction": {"message_id": "wamid.X", "emoji": ""}});
     tenant.post("messages", &reaction).await.is(200);
-    // One contact's window is nobody else's.
+    // A window belongs to one contact.
     tenant.hears(&from(2), "hello").await;
     tenant.post("messages", &letter).await.refused(422, "outside_24h_window");
+}
+
+#[tokio::test]
+async fn whatsapp_decides_where_the_window_is_not_known() {
+    let server = TestServer::manual().await;
+    let tenant = server.tenant().await;
+    let day = Duration::from_hours(24);
+    let late = server.clock.read_now().minus_duration(2 * day);
+    tenant.receives(&[crate::harness::text_from(&from(1), late, "hello")]).await;
+    // A newer message may have come before the number was connected here.
+    tenant.post("messages", &Tenant::letter(&from(1), "x")).await.is(200);
+    server.clock.advance_manual(day);
+    tenant.post("messages", &Tenant::letter(&from(1), "x")).await.refused(422, "outside_24h_window");
+    // Nothing is known of this contact.
+    tenant.post("messages", &Tenant::letter(&from(2), "x")).await.is(200);
 }
 
 #[tokio::test]

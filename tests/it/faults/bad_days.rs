@@ -67,7 +67,7 @@ async fn survives(name: &str) {
         let phone = Phone::parse(&to).unwrap();
         let got: Vec<Value> = received
             .iter()
-            .filter(|send| send.to == phone)
+            .filter(|send| send.to.phone() == Some(&phone))
             .map(|send| send.opaque.clone().unwrap().into())
             .collect();
         assert_eq!(got, ids, "{name}: {to}");

@@ -36,9 +36,9 @@ pub(crate) fn text_from(author: &str, at: Timestamp, body: &str) -> Value {
     incoming(author, at, "text", json!({"body": body}))
 }
 
-/// A report about a message of ours.
+/// A report about a message of ours. It names no recipient, as some of WhatsApp's do not.
 pub(crate) fn status_of(wamid: &str, status: &str, at: Timestamp) -> Value {
-    let mut report = json!({"id": wamid, "status": status, "recipient_id": from(0),
+    let mut report = json!({"id": wamid, "status": status,
         "timestamp": (at.millis() / 1000).to_string()});
     if status == "failed" {
         report["errors"] = json!([{"code": 131_026, "title": "Message undeliverable",

@@ -3,6 +3,7 @@
 //! Invariant: what is awaited is awaited by long polls of the product's own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kabar_core::clock::Clock;
 use serde_json::{Value, json};
@@ -60,6 +61,14 @@ impl Tenant {
         let message = meta_webhook::text_from(author, self.clock.read_now(), body);
         self.receives(std::slice::from_ref(&message)).await;
         text(&message["id"])
+    }
+
+    /// Shuts the window of a contact: the number has been connected for longer than a day, and what the
+    /// contact wrote last is older than that. The clock must be a manual one.
+    pub(crate) async fn shuts_window_of(&self, author: &str) {
+        self.clock.advance_manual(Duration::from_hours(25));
+        let long_ago = self.clock.read_now().minus_duration(Duration::from_hours(25));
+        self.receives(&[meta_webhook::text_from(author, long_ago, "long ago")]).await;
     }
 
     /// Messages arrive in one webhook.

@@ -83,7 +83,7 @@ async fn refused_effects_are_shown_on_the_run() {
     let budget =
         json!({"name": "Small", "tier": "enterprise", "write_per_minute": 6, "read_per_minute": 1_000_000});
     let tenant = server.tenant_of(&budget).await;
-    // Nobody has written from that number: there is no window.
+    tenant.shuts_window_of(&from(77)).await;
     let stranger = Tenant::letter(&from(77), "hello").to_string();
     let plugin = Plugin::running(&tenant, &Guest::sends(&stranger)).await;
     tenant.hears(&from(0), "hi").await;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kabar::simulator::{CallGate, NetworkFaults, SimulatorCounts, WhatsAppSimulator};
-use kabar_core::domain::phone::Phone;
+use kabar_core::domain::address::Address;
 use serde_json::Value;
 use tokio_util::sync::DropGuard;
 
@@ -121,7 +121,7 @@ impl Stage {
             assert!(known.contains(id.as_str()), "{id} was acknowledged and is lost");
         }
         let mut copies: BTreeMap<String, usize> = BTreeMap::new();
-        let mut orders: BTreeMap<Phone, Vec<String>> = BTreeMap::new();
+        let mut orders: BTreeMap<Address, Vec<String>> = BTreeMap::new();
         for send in self.simulator.sends() {
             let id = send.opaque.unwrap();
             *copies.entry(id.clone()).or_default() += 1;

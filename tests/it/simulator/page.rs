@@ -48,11 +48,13 @@ fn every_key_of_a_script_is_on_the_page() {
     let page = page();
     for (place, count) in [
         ("nonsense = 1", 2),
-        ("[[step]]\nnonsense = 1", 12),
+        ("[[step]]\nnonsense = 1", 15),
         ("[[step]]\nmischief = { nonsense = 1 }", 7),
         ("[[step]]\nstatus_delay = { nonsense = 1 }", 3),
-        ("[[step]]\nrules = [{ nonsense = 1 }]", 10),
-        ("[[step]]\nwrite = [{ nonsense = 1 }]", 4),
+        ("[[step]]\nrules = [{ nonsense = 1 }]", 12),
+        ("[[step]]\nwrite = [{ nonsense = 1 }]", 6),
+        ("[[step]]\nprofile = { nonsense = 1 }", 5),
+        ("[[step]]\nchange = [{ nonsense = 1 }]", 3),
     ] {
         let keys = keys_where(place);
         assert_eq!(keys.len(), count, "{place}: {keys:?}");

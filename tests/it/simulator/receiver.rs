@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
 use kabar_core::domain::account::Secret;
-use kabar_core::domain::message::InboundItem;
+use kabar_core::domain::inbound::InboundItem;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::meta::signature;
 use kabar_core::meta::translate::translate_webhook;

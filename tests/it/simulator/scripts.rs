@@ -8,7 +8,7 @@ use std::time::Duration;
 use kabar::simulator::{SimulatedNumber, SimulatorScript, StatusDelays};
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::PhoneNumberId;
-use kabar_core::domain::message::InboundItem;
+use kabar_core::domain::inbound::InboundFact;
 use kabar_core::domain::message::MessageKind::{Image, Interactive, Text, Unsupported};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
@@ -67,6 +67,7 @@ fn every_example_is_played_here() {
         "outage.toml",
         "rate-limits.toml",
         "token.toml",
+        "variety.toml",
     ];
     assert_eq!(found, played.map(str::to_owned).into());
 }
@@ -161,9 +162,10 @@ async fn disorder_has_every_item_and_some_twice() {
     let mut statuses = std::collections::HashMap::new();
     let mut messages = 0;
     while statuses.len() < 60 || messages < 5 {
-        match stage.item().await {
-            InboundItem::Status(report) => *statuses.entry((report.wamid, report.status)).or_insert(0) += 1,
-            InboundItem::Message(_) => messages += 1,
+        if let InboundFact::Status(report) = stage.item().await.fact {
+            *statuses.entry((report.wamid, report.status)).or_insert(0) += 1;
+        } else {
+            messages += 1;
         }
     }
     assert!(statuses.values().any(|times| *times > 1), "some come twice");
@@ -197,13 +199,43 @@ async fn a_customer_says_what_the_script_says() {
         clock.advance_manual(Duration::from_secs(wait));
         stage.stepped(u64::try_from(nth).unwrap() + 2).await;
         let message = stage.message().await;
-        assert_eq!(message.from.as_digits(), "447700900123");
-        assert_eq!(message.profile_name.as_deref(), Some("Ayu Adler"));
+        assert_eq!(super::author_of(&message).as_digits(), "447700900123");
+        assert_eq!(message.owner.party().name.as_deref(), Some("Ayu Adler"));
         kinds.push(message.kind);
     }
     assert_eq!(kinds, [Text, Image, Interactive, Unsupported]);
     clock.advance_manual(Duration::from_secs(5));
     tokio::time::timeout(super::WAIT_TIMEOUT, stage.simulator.ended()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_script_tells_of_everything_that_is_no_message() {
+    let (mut stage, clock) = example("variety.toml").await;
+    let mut facts = Vec::new();
+    for (nth, items) in [2, 2, 1, 1, 2].into_iter().enumerate() {
+        clock.advance_manual(Duration::from_secs(1));
+        stage.stepped(u64::try_from(nth).unwrap() + 2).await;
+        for _ in 0..items {
+            facts.push(stage.item().await.fact);
+        }
+    }
+    let kinds = facts.iter().map(|fact| match fact {
+        InboundFact::Message(message) => message.kind.as_str(),
+        InboundFact::Edit(_) => "edit",
+        InboundFact::Revoke(_) => "revoke",
+        InboundFact::Preference(_) => "preference",
+        InboundFact::Account(_) => "account",
+        InboundFact::Field(_) => "field",
+        InboundFact::Status(_) | InboundFact::Call(_) | InboundFact::Person(_) | InboundFact::RawOnly => {
+            "other"
+        }
+    });
+    let kinds: Vec<&str> = kinds.collect();
+    assert_eq!(kinds, ["text", "text", "edit", "reaction", "revoke", "text", "account", "field"]);
+    assert_eq!(
+        stage.send("447700900123").await.1["messages"][0]["message_status"],
+        "held_for_quality_assessment"
+    );
 }
 
 #[tokio::test]
@@ -230,7 +262,7 @@ async fn first_steps_come_before_the_first_call_and_the_missing_number_is_given_
     );
     let (mut stage, _clock) = playing(script(&text)).await;
     assert_eq!(stage.code("12025550141").await, Some(2));
-    assert_eq!(stage.message().await.from.as_digits(), "447700900124");
+    assert_eq!(super::author_of(&stage.message().await).as_digits(), "447700900124");
     let counts = stage.counted(|counts| counts.delivered == 1).await;
     assert_eq!((counts.inbound, counts.given_up), (1, 1));
 }

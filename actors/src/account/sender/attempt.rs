@@ -106,7 +106,12 @@ pub(super) async fn call_graph(
         Some(GraphOutcome::Transient { error, retry_after }) => {
             (class_of(error) == ErrorClass::AccountRate).then_some(TooFast { pause: *retry_after })
         }
-        Some(GraphOutcome::Accepted { .. } | GraphOutcome::Refused(_) | GraphOutcome::Unknown { .. })
+        Some(
+            GraphOutcome::Accepted { .. }
+            | GraphOutcome::Refused(_)
+            | GraphOutcome::AccountRefused(_)
+            | GraphOutcome::Unknown { .. },
+        )
         | None => None,
     };
     ended(called.map(|called| outcome_of(context, message, called)), too_fast)
@@ -140,17 +145,17 @@ fn broken_off() -> GraphOutcome {
 
 fn outcome_of(context: &Context, message: &Message, called: GraphOutcome) -> SendOutcome {
     match called {
-        GraphOutcome::Accepted { wamid } => {
+        GraphOutcome::Accepted { wamid, hold_reason, recipient } => {
             context.metrics.sends_accepted.inc();
-            SendOutcome::Accepted { wamid }
+            SendOutcome::Accepted { wamid: Some(wamid), hold_reason, recipient }
         }
         GraphOutcome::Refused(error) => {
             context.metrics.sends_refused.inc();
-            if class_of(&error) == ErrorClass::TokenRefused {
-                SendOutcome::TokenRefused(error)
-            } else {
-                SendOutcome::Refused(error)
-            }
+            SendOutcome::Refused(error)
+        }
+        GraphOutcome::AccountRefused(error) => {
+            context.metrics.sends_refused.inc();
+            SendOutcome::AccountRefused(error)
         }
         GraphOutcome::Transient { error, retry_after } => retry_at(context, message, error, retry_after),
         GraphOutcome::Unknown { error } if message.attempts >= ATTEMPTS_MAX => SendOutcome::Refused(error),
@@ -174,7 +179,7 @@ fn retry_at(
     let pause = match class {
         ErrorClass::AccountRate => THROTTLED_PAUSE,
         ErrorClass::PairRate => retry_backoff(PAIR_RATE_BASE, message.attempts),
-        ErrorClass::Transient | ErrorClass::TokenRefused | ErrorClass::Permanent => {
+        ErrorClass::Transient | ErrorClass::AccountRefused | ErrorClass::Permanent => {
             retry_backoff(2, message.attempts)
         }
     };
@@ -197,25 +202,64 @@ pub(super) async fn record_outcomes(
     parts: &SenderParts,
     outcomes: impl IntoIterator<Item = (MessageId, SendOutcome)>,
 ) {
+    let outcomes: Vec<_> = outcomes.into_iter().collect();
+    if record_together(parts, outcomes.clone()).await == Recorded::Refused {
+        // One of them holds up the others.
+        for (id, outcome) in outcomes {
+            record_alone(parts, id, outcome).await;
+        }
+    }
+}
+
+/// Records one outcome; without WhatsApp's id where the database refuses that.
+async fn record_alone(parts: &SenderParts, id: MessageId, mut outcome: SendOutcome) {
+    while record_together(parts, vec![(id, outcome.clone())]).await == Recorded::Refused {
+        let given = match &mut outcome {
+            SendOutcome::Accepted { wamid, .. } => wamid.take(),
+            SendOutcome::Refused(_)
+            | SendOutcome::AccountRefused(_)
+            | SendOutcome::Retry { .. }
+            | SendOutcome::Unknown { .. }
+            | SendOutcome::Throttled { .. } => None,
+        };
+        let Some(wamid) = given else {
+            tracing::error!(message = %id, "outcome not recorded: the database refuses it");
+            return;
+        };
+        tracing::error!(message = %id, wamid = &*wamid, "WhatsApp gave an id that another message has");
+    }
+}
+
+/// End of an attempt to record outcomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recorded {
+    /// They are durable, or another node's to record.
+    Ended,
+    /// The database refuses them.
+    Refused,
+}
+
+/// Records in one commit; tries again until it is durable, is refused, or the server stops.
+async fn record_together(parts: &SenderParts, outcomes: Vec<(MessageId, SendOutcome)>) -> Recorded {
     let context = &*parts.context;
-    let command = AccountCommand::RecordSends(outcomes.into_iter().collect());
+    let command = AccountCommand::RecordSends(outcomes);
     loop {
         match parts.account.execute_command(command.clone()).await {
             // Recorded; or another node owns the account, and waits for the echoes.
-            Ok(Ok(_)) | Err(AccountError::Elsewhere) => return,
+            Ok(Ok(_)) | Err(AccountError::Elsewhere) => return Recorded::Ended,
             Ok(Err(refusal)) => {
                 tracing::error!(error = cause(&refusal), "outcomes not recorded");
-                return;
+                return Recorded::Ended;
             }
+            Err(AccountError::Refused) => return Recorded::Refused,
             Err(
                 AccountError::Storage
                 | AccountError::Overloaded
                 | AccountError::Crashed
-                | AccountError::Refused
                 | AccountError::Expired { .. },
             ) => {
                 if !pause_for_retry(&context.clock, &context.stopping).await {
-                    return;
+                    return Recorded::Ended;
                 }
             }
         }

@@ -202,6 +202,9 @@ impl AccountState {
                 self.index.forget_conversation(&dropped);
             }
         }
+        for merge in &changes.merges {
+            self.index.move_messages(*merge, at);
+        }
         for message in changes.messages.values() {
             self.index.put_message(message);
         }
@@ -218,6 +221,10 @@ impl AccountState {
     }
 
     async fn ring_sender(&mut self, changes: &AccountChanges) {
+        if !changes.merges.is_empty() {
+            // Messages that wait have changed their conversation.
+            self.sender.wake_sender(SenderMessage::Reload).await;
+        }
         let moves = moves_of(changes);
         if moves.iter().any(|moved| moved.waiting.is_some()) {
             self.sender.wake_sender(SenderMessage::Follow(moves)).await;

@@ -11,7 +11,10 @@ use kabar_core::domain::command::{AccountCommand, CommandReply, ConversationPatc
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::etag;
 use kabar_core::domain::event::Event;
-use kabar_core::domain::message::{InboundItem, InboundMessage, MessageKind};
+use kabar_core::domain::identity::Party;
+use kabar_core::domain::inbound::{InboundFact, InboundItem, InboundMessage, ItemOwner};
+use kabar_core::domain::message::{Direction, MessageKind};
+use kabar_core::domain::message_details::MessageSource;
 use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::page::ConversationQuery;
 use kabar_core::domain::phone::Phone;
@@ -234,16 +237,29 @@ impl AccountFixture {
 }
 
 pub(crate) fn inbound(contact: u32, n: u32) -> InboundItem {
-    InboundItem::Message(InboundMessage {
+    let author = Party {
+        name: Some("Rani".into()),
+        ..Party::of_phone(Phone::parse(&format!("+6281200{contact:06}")).unwrap())
+    };
+    let message = InboundMessage {
         wamid: format!("wamid.{contact}.{n}").into(),
-        from: Phone::parse(&format!("+6281200{contact:06}")).unwrap(),
-        profile_name: Some("Rani".into()),
+        owner: ItemOwner::Person(author),
+        direction: Direction::Inbound,
+        source: MessageSource::Inbound,
+        standby: false,
         at: Timestamp::from_millis(1_780_000_000_000),
+        past_status: None,
         kind: MessageKind::Text,
+        placeholder: false,
         content: "hi".into(),
         payload: "{}".into(),
         context: None,
-    })
+        referral: None,
+        reaction: None,
+        identity_change: None,
+        shared_number: None,
+    };
+    InboundItem { fact: InboundFact::Message(Box::new(message)), raw: None }
 }
 
 pub(crate) fn resolve(id: ConversationId, status: ConversationStatus) -> AccountCommand {

@@ -3,14 +3,15 @@
 
 use super::*;
 use kabar_core::domain::contact::ContactRef;
+use kabar_core::domain::identity::{ContactKind, Identity};
 use kabar_core::domain::page::PageLimit;
-use kabar_core::domain::phone::Phone;
 use proptest::prelude::*;
 
 fn thread(n: u128, status: ConversationStatus, last: Option<i64>, updated: i64) -> Arc<Conversation> {
     let contact = ContactRef {
         id: ContactId::from_bits(n),
-        phone: Phone::parse(&format!("+62812000{n:04}")).unwrap(),
+        kind: ContactKind::Person,
+        identity: Arc::new(Identity::default()),
         name: None,
     };
     Arc::new(Conversation {
@@ -21,6 +22,8 @@ fn thread(n: u128, status: ConversationStatus, last: Option<i64>, updated: i64) 
         unread_count: 0,
         last_message_at: last.map(Timestamp::from_millis),
         last_inbound_at: None,
+        number_named_at: None,
+        merged_into: None,
         created_at: Timestamp::EPOCH,
         updated_at: Timestamp::from_millis(updated),
     })

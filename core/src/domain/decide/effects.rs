@@ -1,6 +1,6 @@
 //! Rules of effects: each is carried out at most once, and a refusal is an outcome like any other.
 
-use super::{DecideError, conversations, messages};
+use super::{DecideError, conversations, sends};
 use crate::domain::command::{CommandReply, EffectAction, EffectCommand};
 use crate::domain::draft::Draft;
 use crate::domain::effect::{EffectRefusal, SettledEffect};
@@ -12,8 +12,8 @@ pub(super) fn carry_out(draft: &mut Draft<'_>, order: &EffectCommand) -> Result<
         return Ok(());
     }
     let decided = match &order.deed {
-        Ok(EffectAction::Send(outgoing)) => messages::queue_send(draft, outgoing),
-        Ok(EffectAction::MarkRead(wamid)) => messages::mark_read(draft, wamid),
+        Ok(EffectAction::Send(outgoing)) => sends::queue_send(draft, outgoing),
+        Ok(EffectAction::MarkRead(wamid)) => sends::mark_read(draft, wamid),
         Ok(EffectAction::Patch(patch)) => conversations::patch_conversation(draft, patch),
         Err(refusal) => {
             draft.settle_effect(SettledEffect { id: order.id, message_id: None, refusal: Some(*refusal) });

@@ -1,174 +1,321 @@
-//! Rules of messages: receiving one, accepting one for sending, marking as read.
+//! Rules of messages that WhatsApp reports: what people write, echoes of the business's phone, the history,
+//! and calls.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{DecideError, contacts, conversations};
-use crate::domain::account::AccountStatus;
-use crate::domain::command::{CommandRefusal, CommandReply};
-use crate::domain::contact::{ContactPatch, ContactRef};
+use super::{conversations, identities, message_changes, parked_items};
+use crate::domain::address::Address;
+use crate::domain::contact::ContactRef;
 use crate::domain::conversation::{Conversation, ConversationStatus};
 use crate::domain::draft::Draft;
-use crate::domain::due_time::DueTime;
 use crate::domain::event::EventKind;
-use crate::domain::message::{Direction, InboundMessage, Message, OutgoingMessage};
-use crate::domain::phone::Phone;
+use crate::domain::identity::Party;
+use crate::domain::inbound::{CallReport, InboundMessage, ItemOwner, RawItem};
+use crate::domain::item_effects::ItemEffects;
+use crate::domain::message::{Direction, Message, MessageKind};
+use crate::domain::message_details::{MessageContext, MessageDetails, MessageSource};
 use crate::domain::row_needs::RowNotLoaded;
 use crate::domain::status::{MessageStatus, StatusHistory};
+use crate::domain::time::Timestamp;
 use crate::ids::MessageId;
 
-/// Time after a contact's last message in which a business may write freely (Meta, "Customer service
-/// windows").
-const WINDOW: Duration = Duration::from_hours(24);
-
-/// Returns the conversation with a number, and `true` when it is new. Also creates the contact, or fills in
-/// its missing name.
-fn thread_with(
+/// Takes in one message.
+pub(super) fn receive_message(
     draft: &mut Draft<'_>,
-    phone: &Phone,
-    name: Option<&Arc<str>>,
-) -> Result<(Conversation, bool), RowNotLoaded> {
-    // A conversation holds all that is needed of a named contact, so the contact's own row is not read.
-    if let Some(thread) = draft.loaded_rows().conversation_with(phone)?
-        && (thread.contact.name.is_some() || name.is_none())
-    {
-        return Ok(((**thread).clone(), false));
+    inbound: &InboundMessage,
+    raw: Option<&RawItem>,
+) -> Result<(), RowNotLoaded> {
+    if let Some(known) = draft.loaded_rows().message_of(&inbound.wamid)?.cloned() {
+        return if known.details.placeholder && !inbound.placeholder {
+            fill_placeholder(draft, &known, inbound, raw)
+        } else {
+            Ok(())
+        };
     }
-    let mut contact = contacts::find_or_insert(draft, phone, name)?;
-    if contact.name.is_none() && name.is_some() {
-        let named = ContactPatch { name: Some(name.cloned()), ..ContactPatch::default() };
-        contact = contacts::change_contact(draft, &contact, &named)?;
-    }
-    Ok(match draft.loaded_rows().conversation_with(phone)? {
-        Some(thread) => ((**thread).clone(), false),
-        None => (conversations::begin_conversation(draft, ContactRef::from(&*contact)), true),
-    })
-}
-
-pub(super) fn receive_message(draft: &mut Draft<'_>, inbound: &InboundMessage) -> Result<(), RowNotLoaded> {
-    if draft.loaded_rows().message_of(&inbound.wamid)?.is_some() {
-        return Ok(());
-    }
-    let (mut thread, new) = thread_with(draft, &inbound.from, inbound.profile_name.as_ref())?;
     // WhatsApp's clock may run ahead of ours. The inbox holds no message with a time in the future.
     let at = inbound.at.min(draft.now);
-    let reopened = thread.status == ConversationStatus::Resolved;
-    if reopened {
-        thread.status = ConversationStatus::Open;
+    let contact = find_owner(draft, inbound, at)?;
+    let effects =
+        ItemEffects::of_item(inbound.kind, inbound.direction, inbound.source, inbound.standby, false);
+    let (conversation, news) =
+        touch_conversation(draft, contact, effects, inbound.source, at, inbound.owner.party())?;
+    let message = build_message(draft, inbound, &conversation, at)?;
+    let message = draft.write_message(message);
+    draft.keep_raw(raw);
+    announce_message(draft, &message, &conversation, news);
+    if let Some(reaction) = &inbound.reaction {
+        message_changes::apply_reaction(draft, reaction, &message, at)?;
     }
-    thread.unread_count = thread.unread_count.saturating_add(1);
-    thread.last_message_at = Some(draft.now);
-    thread.last_inbound_at = thread.last_inbound_at.max(Some(at));
-    let thread = draft.write_conversation(thread);
+    parked_items::apply_parked(draft, &message, &inbound.wamid)
+}
 
+/// Contact that a message belongs to. What the message states about people is learned.
+fn find_owner(
+    draft: &mut Draft<'_>,
+    inbound: &InboundMessage,
+    at: Timestamp,
+) -> Result<ContactRef, RowNotLoaded> {
+    let contact = match (&inbound.owner, &inbound.identity_change) {
+        (ItemOwner::Group(group, sender), _) => {
+            identities::learn_if_known(draft, sender, at)?;
+            identities::find_group(draft, group)?
+        }
+        (ItemOwner::Person(party), Some(change)) => {
+            let mut before = party.clone();
+            before.complete_from(&change.before);
+            identities::replace_identity(draft, &before, &change.after, at)?
+        }
+        (ItemOwner::Person(party), None) => identities::attribute_party(draft, party, at)?,
+    };
+    if let Some(shared) = &inbound.shared_number {
+        identities::learn_about(draft, contact.id, shared, at)?;
+        return Ok(draft.loaded_rows().contact_ref(contact.id)?.unwrap_or(contact));
+    }
+    Ok(contact)
+}
+
+/// What an item did to its conversation.
+#[derive(Clone, Copy)]
+struct ConversationNews {
+    new: bool,
+    reopened: bool,
+}
+
+/// Applies an item's effects to its conversation.
+fn touch_conversation(
+    draft: &mut Draft<'_>,
+    contact: ContactRef,
+    effects: ItemEffects,
+    source: MessageSource,
+    at: Timestamp,
+    party: &Party,
+) -> Result<(Arc<Conversation>, ConversationNews), RowNotLoaded> {
+    let (mut conversation, new) = conversations::conversation_with(draft, contact)?;
+    let before = conversation.clone();
+    let reopened = effects.reopens && conversation.status == ConversationStatus::Resolved;
+    if reopened {
+        conversation.status = ConversationStatus::Open;
+    }
+    if effects.unread {
+        conversation.unread_count = conversation.unread_count.saturating_add(1);
+    }
+    if effects.opens_window {
+        conversation.last_inbound_at = conversation.last_inbound_at.max(Some(at));
+    }
+    if source == MessageSource::History {
+        // A conversation that the history begins shows WhatsApp's time, until something new comes.
+        if conversation.last_message_at.is_none_or(|last| last < conversation.created_at) {
+            conversation.last_message_at = conversation.last_message_at.max(Some(at));
+        }
+    } else {
+        conversation.last_message_at = Some(draft.now);
+    }
+    let number = conversation.contact.identity.phone();
+    if number.is_some() && (party.phone.as_ref() == number || party.wa_id.as_ref() == number) {
+        conversation.number_named_at = conversation.number_named_at.max(Some(at));
+    }
+    let news = ConversationNews { new, reopened };
+    if !new && conversation == before {
+        return Ok((Arc::new(conversation), news));
+    }
+    Ok((draft.write_conversation(conversation), news))
+}
+
+/// The address that a message of this party shows: as the item named it, else as the contact is known.
+fn address_of(owner: &ItemOwner, contact: &ContactRef) -> Address {
+    let party = owner.party();
+    let number = party.phone.as_ref().or(party.wa_id.as_ref()).cloned().map(Address::Phone);
+    let user = || party.user_id.as_ref().or(party.parent_user_id.as_ref()).cloned().map(Address::User);
+    match owner {
+        ItemOwner::Group(..) => number.or_else(user).unwrap_or(Address::Unknown),
+        ItemOwner::Person(_) => number
+            .or_else(|| contact.identity.phone().cloned().map(Address::Phone))
+            .or_else(user)
+            .unwrap_or_else(|| contact.address()),
+    }
+}
+
+fn build_message(
+    draft: &mut Draft<'_>,
+    inbound: &InboundMessage,
+    conversation: &Conversation,
+    at: Timestamp,
+) -> Result<Message, RowNotLoaded> {
+    let party_address = address_of(&inbound.owner, &conversation.contact);
+    let own = Address::Phone(draft.account.phone.clone());
+    let (from, to) = match (inbound.direction, &inbound.owner) {
+        (Direction::Inbound, _) => (party_address, own),
+        (Direction::Outbound, ItemOwner::Group(id, _)) => (own, Address::Group(id.clone())),
+        (Direction::Outbound, ItemOwner::Person(_)) => (own, party_address),
+    };
+    let reported = match (inbound.past_status, inbound.direction) {
+        (Some(status), Direction::Outbound) => status,
+        (Some(status), Direction::Inbound) if status.as_current() == MessageStatus::Read => status,
+        (_, Direction::Inbound) => MessageStatus::Received,
+        (None, Direction::Outbound) => MessageStatus::Sent,
+    };
     let mut history = StatusHistory::default();
-    history.keep_reported(MessageStatus::Received, at);
-    let message = Message {
+    history.keep_reported(reported, at);
+    let details = MessageDetails {
+        source: inbound.source,
+        standby: inbound.standby,
+        referral: inbound.referral.clone(),
+        group_id: inbound.owner.group_id().cloned(),
+        sender: inbound.owner.group_id().map(|_| inbound.owner.party().into()),
+        placeholder: inbound.placeholder,
+        ..MessageDetails::default()
+    };
+    Ok(Message {
         id: MessageId::from_bits(draft.next_bits()),
-        direction: Direction::Inbound,
-        status: MessageStatus::Received,
+        direction: inbound.direction,
+        status: reported.as_current(),
         kind: inbound.kind,
-        conversation_id: thread.id,
-        contact_id: thread.contact.id,
-        from: inbound.from.clone(),
-        to: draft.account.phone.clone(),
+        conversation_id: conversation.id,
+        contact_id: conversation.contact.id,
+        from,
+        to,
         wamid: Some(inbound.wamid.clone()),
         content: inbound.content.clone(),
         payload: inbound.payload.clone(),
-        context: inbound.context.clone(),
+        context: resolve_context(draft, inbound.context.as_ref())?,
+        details,
         error: None,
         history,
         attempts: 0,
         next_attempt_at: None,
         created_at: draft.now,
         updated_at: draft.now,
-    };
-    let message = draft.write_message(message);
-    if new {
-        draft.emit_event(EventKind::ConversationCreated((*thread).clone()));
+    })
+}
+
+/// The context with the form of the answered message's id that is stored here.
+fn resolve_context(
+    draft: &Draft<'_>,
+    context: Option<&MessageContext>,
+) -> Result<Option<MessageContext>, RowNotLoaded> {
+    let Some(mut context) = context.cloned() else { return Ok(None) };
+    if let Some(wamid) = &context.message_id
+        && let Some(answered) = draft.loaded_rows().message_of(wamid)?
+    {
+        context.message_id.clone_from(&answered.wamid);
     }
-    draft.emit_event(EventKind::MessageReceived((*message).clone()));
-    if reopened {
-        draft.emit_event(EventKind::ConversationUpdated((*thread).clone()));
+    Ok(Some(context))
+}
+
+fn announce_message(
+    draft: &mut Draft<'_>,
+    message: &Arc<Message>,
+    conversation: &Arc<Conversation>,
+    news: ConversationNews,
+) {
+    if news.new {
+        draft.emit_event(EventKind::ConversationCreated((**conversation).clone()));
+    }
+    // The history is past: what answers messages as they come must not answer those.
+    let received =
+        message.direction == Direction::Inbound && message.details.source != MessageSource::History;
+    draft.emit_event(if received {
+        EventKind::MessageReceived((**message).clone())
+    } else {
+        EventKind::MessageCreated((**message).clone())
+    });
+    if news.reopened {
+        draft.emit_event(EventKind::ConversationUpdated((**conversation).clone()));
+    }
+}
+
+/// Fills in the content of a message that the history announced without it.
+fn fill_placeholder(
+    draft: &mut Draft<'_>,
+    known: &Arc<Message>,
+    inbound: &InboundMessage,
+    raw: Option<&RawItem>,
+) -> Result<(), RowNotLoaded> {
+    let mut message = (**known).clone();
+    message.kind = inbound.kind;
+    message.content = inbound.content.clone();
+    message.payload = inbound.payload.clone();
+    message.context = resolve_context(draft, inbound.context.as_ref())?;
+    message.details.placeholder = false;
+    let message = draft.write_message(message);
+    draft.keep_raw(raw);
+    draft.emit_event(EventKind::MessageEdited {
+        message: (*message).clone(),
+        previous_content: known.content.clone(),
+    });
+    Ok(())
+}
+
+/// Takes in an event of a call. A call is one message, whatever happens to it.
+pub(super) fn report_call(
+    draft: &mut Draft<'_>,
+    call: &CallReport,
+    raw: Option<&RawItem>,
+) -> Result<(), RowNotLoaded> {
+    let at = call.at.min(draft.now);
+    let effects = |missed| {
+        ItemEffects::of_item(MessageKind::Call, call.direction, MessageSource::Inbound, false, missed)
+    };
+    let Some(known) = draft.loaded_rows().message_of(&call.call_id)?.cloned() else {
+        let contact = identities::attribute_party(draft, &call.party, at)?;
+        let (conversation, news) = touch_conversation(
+            draft,
+            contact,
+            effects(call.missed),
+            MessageSource::Inbound,
+            at,
+            &call.party,
+        )?;
+        let mut message = build_message(draft, &message_of_call(call), &conversation, at)?;
+        message.details.missed_call = call.missed;
+        let message = draft.write_message(message);
+        draft.keep_raw(raw);
+        announce_message(draft, &message, &conversation, news);
+        return Ok(());
+    };
+    draft.keep_raw(raw);
+    // An event that comes late does not replace the end of the call.
+    if !call.ended || (known.payload == call.payload && known.content == call.content) {
+        return Ok(());
+    }
+    let newly_missed = call.missed && !known.details.missed_call;
+    let mut message = (*known).clone();
+    message.content = call.content.clone();
+    message.payload = call.payload.clone();
+    message.details.missed_call = call.missed;
+    let message = draft.write_message(message);
+    draft.emit_event(EventKind::MessageEdited {
+        message: (*message).clone(),
+        previous_content: known.content.clone(),
+    });
+    if newly_missed && let Some(contact) = draft.loaded_rows().contact_ref(message.contact_id)? {
+        let (conversation, _) =
+            touch_conversation(draft, contact, effects(true), MessageSource::Inbound, at, &call.party)?;
+        draft.emit_event(EventKind::ConversationUpdated((*conversation).clone()));
     }
     Ok(())
 }
 
-pub(super) fn queue_send(
-    draft: &mut Draft<'_>,
-    outgoing: &OutgoingMessage,
-) -> Result<CommandReply, DecideError> {
-    if draft.account.status != AccountStatus::Connected {
-        return Err(CommandRefusal::AccountNotConnected(draft.account.status).into());
+fn message_of_call(call: &CallReport) -> InboundMessage {
+    InboundMessage {
+        wamid: call.call_id.clone(),
+        owner: ItemOwner::Person(call.party.clone()),
+        direction: call.direction,
+        source: match call.direction {
+            Direction::Inbound => MessageSource::Inbound,
+            Direction::Outbound => MessageSource::Api,
+        },
+        standby: false,
+        at: call.at,
+        past_status: None,
+        kind: MessageKind::Call,
+        placeholder: false,
+        content: call.content.clone(),
+        payload: call.payload.clone(),
+        context: None,
+        referral: None,
+        reaction: None,
+        identity_change: None,
+        shared_number: None,
     }
-    let opened_at =
-        draft.loaded_rows().conversation_with(&outgoing.to)?.and_then(|thread| thread.last_inbound_at);
-    let open = opened_at.is_some_and(|at| at.plus_duration(WINDOW) > draft.wall_now);
-    if outgoing.needs_window() && !open {
-        return Err(CommandRefusal::OutsideWindow.into());
-    }
-    let (mut thread, new) = thread_with(draft, &outgoing.to, None)?;
-    thread.last_message_at = Some(draft.now);
-    let thread = draft.write_conversation(thread);
-    let mut history = StatusHistory::default();
-    history.keep_own(MessageStatus::Pending, draft.now);
-    let message = Message {
-        id: MessageId::from_bits(draft.next_bits()),
-        direction: Direction::Outbound,
-        status: MessageStatus::Pending,
-        kind: outgoing.kind,
-        conversation_id: thread.id,
-        contact_id: thread.contact.id,
-        from: draft.account.phone.clone(),
-        to: outgoing.to.clone(),
-        wamid: None,
-        content: outgoing.content.clone(),
-        payload: outgoing.payload.clone(),
-        context: outgoing.context.clone(),
-        error: None,
-        history,
-        attempts: 0,
-        next_attempt_at: Some(DueTime::AT_ONCE),
-        created_at: draft.now,
-        updated_at: draft.now,
-    };
-    let message = draft.write_message(message);
-    if new {
-        draft.emit_event(EventKind::ConversationCreated((*thread).clone()));
-    }
-    draft.emit_event(EventKind::MessageCreated((*message).clone()));
-    Ok(CommandReply::Message(message))
-}
-
-pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<CommandReply, DecideError> {
-    let named =
-        draft.loaded_rows().message_of(wamid)?.filter(|message| message.direction == Direction::Inbound);
-    let named = named.ok_or(CommandRefusal::NoMessage)?.clone();
-    let unread = draft.loaded_rows().unread_up_to(named.conversation_id, named.id)?;
-    if unread.is_empty() {
-        return Ok(CommandReply::Message(named));
-    }
-    let mut read = 0_u32;
-    for id in unread {
-        let Some(message) = draft.loaded_rows().find_message(id)? else { continue };
-        let mut message = (**message).clone();
-        message.status = MessageStatus::Read;
-        message.history.keep_own(MessageStatus::Read, draft.now);
-        let message = draft.write_message(message);
-        draft.emit_event(EventKind::MessageStatus {
-            message: (*message).clone(),
-            previous: MessageStatus::Received,
-            occurred_at: draft.now,
-        });
-        read = read.saturating_add(1);
-    }
-    if let Some(thread) = draft.loaded_rows().find_conversation(named.conversation_id)? {
-        let mut thread = (**thread).clone();
-        thread.unread_count = thread.unread_count.saturating_sub(read);
-        let thread = draft.write_conversation(thread);
-        draft.emit_event(EventKind::ConversationUpdated((*thread).clone()));
-    }
-    draft.tell_read(wamid.clone());
-    let named = draft.loaded_rows().find_message(named.id)?.cloned().unwrap_or(named);
-    Ok(CommandReply::Message(named))
 }

@@ -1,5 +1,7 @@
 //! Rules, by example and by law: duplicates, disorder, windows, reading, renames.
 
+mod identities;
+mod items;
 mod loading;
 mod sends;
 mod world;
@@ -8,16 +10,20 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::domain::account::{AccountPatch, AccountStatus};
+use crate::domain::account::{AccountPatch, AccountProfile, AccountStatus};
 use crate::domain::command::{AccountCommand, CommandRefusal, CommandReply, ConversationPatch};
-use crate::domain::contact::{ContactPatch, NewContact};
+use crate::domain::contact::{ContactPatch, NewContact, NewIdentifier};
 use crate::domain::conversation::ConversationStatus;
 use crate::domain::due_time::DueTime;
-use crate::domain::message::{InboundItem, Message, MessageError, MessageKind, SendOutcome};
+use crate::domain::inbound::InboundFact;
+use crate::domain::message::{Message, MessageError, MessageKind, SendOutcome};
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::MessageId;
-use world::{START_MS, World, inbound, outgoing, phone, report, send, text};
+use world::{
+    START_MS, World, accepted, inbound, item, message_item, outgoing, phone, report, send, status_report,
+    text,
+};
 
 #[test]
 fn an_inbound_message_makes_contact_and_thread_once() {
@@ -36,10 +42,10 @@ fn an_inbound_message_makes_contact_and_thread_once() {
 #[test]
 fn messages_of_the_future_and_the_past_are_held_to_the_clock() {
     let mut world = World::new();
-    world.ingest(vec![InboundItem::Message(text("a", START_MS + 3_600_000))]);
+    world.ingest(vec![message_item(text("a", START_MS + 3_600_000))]);
     assert_eq!(world.thread().last_inbound_at, Some(world.now));
     let newest = world.thread().last_inbound_at;
-    world.ingest(vec![InboundItem::Message(text("b", START_MS - 3_600_000))]);
+    world.ingest(vec![message_item(text("b", START_MS - 3_600_000))]);
     assert_eq!(world.thread().last_inbound_at, newest, "an older message does not shorten the window");
     assert_eq!(world.thread().last_message_at, Some(world.now));
 }
@@ -63,27 +69,25 @@ fn an_inbound_message_reopens_a_resolved_thread() {
 }
 
 #[test]
-fn the_window_is_24_hours_and_templates_need_none() {
+fn a_shut_window_refuses_and_templates_need_none() {
     let mut world = World::new();
+    // A contact of whom nothing is known: WhatsApp decides.
+    assert!(world.run(&AccountCommand::Send(outgoing(MessageKind::Text))).0.is_ok());
+    world.ingest(vec![inbound("a")]);
+    send(&mut world);
+    let hours = |hours| Timestamp::from_millis(START_MS).plus_duration(Duration::from_hours(hours));
+    world.now = hours(24).minus_duration(Duration::from_millis(2));
+    send(&mut world);
     assert_eq!(
         world.run(&AccountCommand::Send(outgoing(MessageKind::Text))).0,
         Err(CommandRefusal::OutsideWindow)
     );
     assert!(world.run(&AccountCommand::Send(outgoing(MessageKind::Template))).0.is_ok());
-    assert_eq!(
-        world.run(&AccountCommand::Send(outgoing(MessageKind::Text))).0,
-        Err(CommandRefusal::OutsideWindow)
-    );
-    world.ingest(vec![inbound("a")]);
+    // A number that was connected a moment ago may have missed a newer message.
+    let connected = world.account.created_at;
+    std::sync::Arc::make_mut(&mut world.account).created_at = hours(23);
     send(&mut world);
-    world.now = Timestamp::from_millis(START_MS)
-        .plus_duration(Duration::from_hours(24))
-        .minus_duration(Duration::from_millis(2));
-    send(&mut world);
-    assert_eq!(
-        world.run(&AccountCommand::Send(outgoing(MessageKind::Text))).0,
-        Err(CommandRefusal::OutsideWindow)
-    );
+    std::sync::Arc::make_mut(&mut world.account).created_at = connected;
     let disconnect = AccountPatch { status: Some(AccountStatus::Disconnected), ..AccountPatch::default() };
     world.run(&AccountCommand::Configure(disconnect)).0.unwrap();
     let refused = world.run(&AccountCommand::Send(outgoing(MessageKind::Template))).0;
@@ -99,8 +103,7 @@ fn a_send_is_recorded_and_a_late_or_early_status_finds_it() {
     let parked = world.ingest(vec![report("out", MessageStatus::Delivered, START_MS + 7)]);
     assert_eq!(parked.parked.len(), 1);
     assert!(world.ingest(vec![report("out", MessageStatus::Delivered, START_MS + 7)]).is_empty());
-    let accepted = SendOutcome::Accepted { wamid: "out".into() };
-    let (_, changes) = world.run(&AccountCommand::RecordSends(vec![(id, accepted)]));
+    let (_, changes) = world.run(&AccountCommand::RecordSends(vec![(id, accepted("out"))]));
     assert_eq!(changes.unparked.len(), 1);
     let message = world.message(id);
     assert_eq!(message.status, MessageStatus::Delivered);
@@ -121,9 +124,9 @@ fn an_echo_settles_a_send_whose_answer_was_lost() {
     let mut world = World::new();
     world.ingest(vec![inbound("a")]);
     let id = send(&mut world);
-    let InboundItem::Status(mut echo) = report("out", MessageStatus::Sent, START_MS) else { unreachable!() };
+    let mut echo = status_report("out", MessageStatus::Sent, START_MS);
     echo.echo = Some(id);
-    world.ingest(vec![InboundItem::Status(echo)]);
+    world.ingest(vec![item(InboundFact::Status(Box::new(echo)))]);
     let message = world.message(id);
     assert_eq!(
         (message.status, message.wamid.as_deref(), message.next_attempt_at),
@@ -132,7 +135,7 @@ fn an_echo_settles_a_send_whose_answer_was_lost() {
 }
 
 #[test]
-fn refusals_retries_and_a_refused_token() {
+fn refusals_retries_and_a_refused_account() {
     let mut world = World::new();
     world.ingest(vec![inbound("a")]);
     let id = send(&mut world);
@@ -148,19 +151,52 @@ fn refusals_retries_and_a_refused_token() {
     assert_eq!(world.message(id).next_attempt_at, Some(DueTime::after_wait(world.now, settle)));
     let error =
         MessageError { code: "whatsapp_error".into(), message: "token".into(), provider_code: Some(190) };
-    world.run(&AccountCommand::RecordSends(vec![(id, SendOutcome::TokenRefused(error.clone()))])).0.unwrap();
+    world
+        .run(&AccountCommand::RecordSends(vec![(id, SendOutcome::AccountRefused(error.clone()))]))
+        .0
+        .unwrap();
+    assert_eq!((world.message(id).status, world.message(id).error.as_ref()), (MessageStatus::Pending, None));
+    assert_eq!(world.account.status, AccountStatus::Degraded);
+    assert_eq!(world.account.status_reason.as_deref(), Some("token"));
+    check_recovery(&mut world, id, &error);
+    world.run(&AccountCommand::RecordSends(vec![(id, SendOutcome::Refused(error.clone()))])).0.unwrap();
     assert_eq!(
         (world.message(id).status, world.message(id).error.as_ref()),
         (MessageStatus::Failed, Some(&error))
     );
-    assert_eq!(world.account.status, AccountStatus::Degraded);
     // WhatsApp delivered it after all.
-    let InboundItem::Status(mut late) = report("out", MessageStatus::Delivered, START_MS) else {
-        unreachable!()
-    };
+    let mut late = status_report("out", MessageStatus::Delivered, START_MS);
     late.echo = Some(id);
-    world.ingest(vec![InboundItem::Status(late)]);
+    world.ingest(vec![item(InboundFact::Status(Box::new(late)))]);
     assert_eq!((world.message(id).status, &world.message(id).error), (MessageStatus::Delivered, &None));
+}
+
+/// WhatsApp is asked after 1, 5, … minutes; the first message then goes alone, and another refusal of it goes on
+/// with the next wait.
+fn check_recovery(world: &mut World, id: crate::ids::MessageId, error: &MessageError) {
+    let waits = |world: &World| world.account.recovery.unwrap().next_at.duration_since(world.now).unwrap();
+    let minutes = |minutes| Duration::from_mins(minutes);
+    assert_eq!(waits(world), minutes(1));
+    world.run(&AccountCommand::RecordProbe(None)).0.unwrap();
+    assert_eq!(waits(world), minutes(5));
+    world.run(&AccountCommand::RecordProbe(Some(AccountProfile::default()))).0.unwrap();
+    assert_eq!((world.account.status, &world.account.status_reason), (AccountStatus::Connected, &None));
+    assert!(world.account.recovery.unwrap().trial);
+    world
+        .run(&AccountCommand::RecordSends(vec![(id, SendOutcome::AccountRefused(error.clone()))]))
+        .0
+        .unwrap();
+    assert_eq!((world.account.status, waits(world)), (AccountStatus::Degraded, minutes(15)));
+    for _ in 0..4 {
+        world.run(&AccountCommand::RecordProbe(None)).0.unwrap();
+    }
+    assert_eq!(waits(world), minutes(60));
+    let token = AccountPatch {
+        access_token: Some(crate::domain::account::Secret::new("new")),
+        ..AccountPatch::default()
+    };
+    world.run(&AccountCommand::Configure(token)).0.unwrap();
+    assert_eq!((world.account.status, world.account.recovery), (AccountStatus::Connected, None));
 }
 
 #[test]
@@ -194,7 +230,12 @@ fn a_rename_changes_the_thread_and_a_known_number_is_refused() {
         Some("Bayu"),
         "a profile name does not replace a given one"
     );
-    let known = NewContact { phone: phone("+6281200000001"), name: None, email: None, metadata: None };
+    let known = NewContact {
+        identifier: NewIdentifier::Phone(phone("+6281200000001")),
+        name: None,
+        email: None,
+        metadata: None,
+    };
     assert_eq!(world.run(&AccountCommand::CreateContact(known)).0, Err(CommandRefusal::ContactExists(id)));
 }
 
@@ -218,8 +259,7 @@ proptest! {
             let id = send(&mut world);
             for (n, (status, at)) in reports.iter().enumerate() {
                 if n == answer.min(reports.len() - 1) {
-                    let accepted = SendOutcome::Accepted { wamid: "out".into() };
-                    world.run(&AccountCommand::RecordSends(vec![(id, accepted)])).0.unwrap();
+                    world.run(&AccountCommand::RecordSends(vec![(id, accepted("out"))])).0.unwrap();
                 }
                 world.ingest(vec![report("out", *status, START_MS + at)]);
             }

@@ -6,7 +6,9 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::clock::Clock;
 use crate::domain::account::{AccountStatus, PhoneNumberId, Secret};
+use crate::domain::identity::Party;
 use crate::domain::message::{Direction, MessageKind};
+use crate::domain::message_details::{MessageContext, MessageDetails, MessageSource};
 use crate::domain::phone::Phone;
 use crate::domain::status::{MessageStatus, StatusHistory};
 use crate::domain::time::Timestamp;
@@ -21,6 +23,9 @@ fn account() -> Account {
         phone: Phone::parse("+12025550100").unwrap(),
         name: None,
         status: AccountStatus::Connected,
+        status_reason: None,
+        recovery: None,
+        profile: AccountProfile::default(),
         access_token: Secret::new("t0ken"),
         app_secret: None,
         messages_per_second: 80,
@@ -37,12 +42,13 @@ fn message() -> Message {
         kind: MessageKind::Text,
         conversation_id: ConversationId::from_bits(1),
         contact_id: ContactId::from_bits(1),
-        from: Phone::parse("+12025550100").unwrap(),
-        to: Phone::parse("+12025550141").unwrap(),
+        from: Address::parse("+12025550100").unwrap(),
+        to: Address::parse("+12025550141").unwrap(),
         wamid: None,
         content: "hello".into(),
         payload: r#"{"body":"hello","preview_url":false}"#.into(),
-        context: Some("wamid.IN1".into()),
+        context: Some(MessageContext::of_answer("wamid.IN1".into())),
+        details: MessageDetails::of_source(MessageSource::Api),
         error: None,
         history: StatusHistory::default(),
         attempts: 0,
@@ -99,6 +105,10 @@ fn http(status: &str, body: &str) -> Vec<u8> {
         .into_bytes()
 }
 
+fn accepted(wamid: &str) -> GraphOutcome {
+    GraphOutcome::Accepted { wamid: wamid.into(), hold_reason: None, recipient: Party::default() }
+}
+
 fn refusal(code: i64) -> String {
     json!({"error": {"message": format!("(#{code}) no"), "type": "OAuthException", "code": code, "fbtrace_id": "A"}})
         .to_string()
@@ -110,7 +120,7 @@ async fn the_request_is_metas() {
         http("200 OK", r#"{"messaging_product":"whatsapp","contacts":[],"messages":[{"id":"wamid.OUT1"}]}"#);
     let call = async |client: GraphClient| client.send_message(&account(), &message(), far_deadline()).await;
     let (outcome, head, body) = answered(&answer, call).await;
-    assert_eq!(outcome, GraphOutcome::Accepted { wamid: "wamid.OUT1".into() });
+    assert_eq!(outcome, accepted("wamid.OUT1"));
     assert!(head.starts_with("post /v23.0/100200300400501/messages http/1.1"), "{head}");
     assert!(head.contains("authorization: bearer t0ken"));
     let expected = json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": "12025550141",
@@ -133,7 +143,11 @@ async fn a_read_receipt_is_metas() {
 
 #[tokio::test]
 async fn refusals_are_told_apart_by_their_number() {
-    for code in [100, 190, 131_047, 132_001] {
+    for code in [10, 190, 131_042] {
+        let outcome = sent(&http("403 Forbidden", &refusal(code))).await;
+        assert!(matches!(outcome, GraphOutcome::AccountRefused(error) if error.provider_code == Some(code)));
+    }
+    for code in [100, 131_047, 132_001] {
         let GraphOutcome::Refused(error) = sent(&http("400 Bad Request", &refusal(code))).await else {
             panic!("{code}")
         };

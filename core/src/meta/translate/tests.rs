@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::domain::message::StatusReport;
+use crate::domain::inbound::{InboundMessage, RawRole, StatusReport};
+use crate::domain::message::MessageKind;
 use crate::domain::status::MessageStatus;
 use crate::ids::MessageId;
 use crate::meta::WAMID_BYTES_MAX;
@@ -26,26 +27,26 @@ fn read(body: &[u8]) -> InboundWebhook {
 fn messages(webhook: &InboundWebhook) -> Vec<&InboundMessage> {
     let items = webhook.groups.iter().flat_map(|group| &group.items);
     items
-        .filter_map(|item| match item {
-            InboundItem::Message(message) => Some(message),
-            InboundItem::Status(_) => None,
-        })
+        .filter_map(
+            |item| if let InboundFact::Message(message) = &item.fact { Some(&**message) } else { None },
+        )
         .collect()
 }
 
 fn statuses(webhook: &InboundWebhook) -> Vec<&StatusReport> {
     let items = webhook.groups.iter().flat_map(|group| &group.items);
     items
-        .filter_map(|item| match item {
-            InboundItem::Status(report) => Some(report),
-            InboundItem::Message(_) => None,
-        })
+        .filter_map(|item| if let InboundFact::Status(report) = &item.fact { Some(&**report) } else { None })
         .collect()
 }
 
 fn hook(messages: &Value, statuses: &Value) -> Vec<u8> {
     let value = json!({"metadata": {"phone_number_id": NUMBER}, "messages": messages, "statuses": statuses});
     json!({"entry": [{"changes": [{"field": "messages", "value": value}]}]}).to_string().into_bytes()
+}
+
+fn number(id: &str) -> ItemTarget {
+    ItemTarget::Number(PhoneNumberId::parse(id).unwrap())
 }
 
 fn text(wamid: &str) -> Value {
@@ -55,8 +56,8 @@ fn text(wamid: &str) -> Value {
 #[test]
 fn every_type_is_taken() {
     let webhook = read(EVERY_TYPE);
-    assert_eq!((webhook.skipped.len(), webhook.account_errors.len(), webhook.groups.len()), (0, 0, 1));
-    assert_eq!(webhook.groups[0].phone_number_id.as_str(), NUMBER);
+    assert_eq!((webhook.skipped.len(), webhook.groups.len()), (0, 1));
+    assert_eq!(webhook.groups[0].target, number(NUMBER));
     let seen: Vec<_> = messages(&webhook).iter().map(|m| (m.kind.as_str(), m.content.to_string())).collect();
     let expected = [
         ("text", "Is the blue one\nstill there?"),
@@ -82,9 +83,18 @@ fn every_type_is_taken() {
     let all = messages(&webhook);
     assert_eq!(all[0].payload.as_ref(), r#"{"body":"Is the blue one\nstill there?"}"#);
     assert_eq!(all[0].at, Timestamp::from_seconds(1_781_866_801));
-    assert_eq!((all[0].from.as_str(), all[0].profile_name.as_deref()), ("+12025550141", Some("Ann Lowe")));
-    assert_eq!(all[14].profile_name.as_deref(), Some("Bo"));
-    assert_eq!(all[8].context.as_deref(), Some("wamid.KBROUT01"));
+    let author = all[0].owner.party();
+    assert_eq!(author.phone.as_ref().map(Phone::as_str), Some("+12025550141"));
+    assert_eq!(author.name.as_deref(), Some("Ann Lowe"));
+    assert_eq!(all[14].owner.party().name.as_deref(), Some("Bo"));
+    let context = all[8].context.as_ref().unwrap();
+    assert_eq!(context.message_id.as_deref(), Some("wamid.KBROUT01"));
+    let raw = webhook.groups[0].items[0].raw.as_ref().unwrap();
+    assert_eq!(
+        (raw.role, &*raw.wamid_key),
+        (RawRole::Message, &*crate::domain::wamid::wamid_key(&all[0].wamid))
+    );
+    assert_eq!(serde_json::from_str::<Value>(&raw.body).unwrap()["type"], "text");
     let whole: Value = serde_json::from_str(&all[16].payload).unwrap();
     assert_eq!((&whole["type"], &whole["hologram"]["beam"]), (&json!("hologram"), &json!("blue")));
 }
@@ -97,7 +107,7 @@ fn statuses_carry_their_echo_and_their_error() {
         ("wamid.KBROUT01", MessageStatus::Sent, true),
         ("wamid.KBROUT01", MessageStatus::Delivered, true),
         ("wamid.KBROUT01", MessageStatus::Read, false),
-        ("wamid.KBROUT02", MessageStatus::Read, false),
+        ("wamid.KBROUT02", MessageStatus::Played, false),
         ("wamid.KBROUT03", MessageStatus::Failed, true),
         ("wamid.KBROUT04", MessageStatus::Failed, false),
     ];
@@ -110,22 +120,34 @@ fn statuses_carry_their_echo_and_their_error() {
     assert_eq!(&*error.message, "Recipient is not on WhatsApp");
     assert_eq!(&*all[5].error.as_ref().unwrap().code, "whatsapp_error");
     let reasons: Vec<_> = webhook.skipped.iter().map(|skipped| skipped.reason).collect();
-    assert_eq!(reasons, [SkipReason::UnknownStatus, SkipReason::NoWamid]);
-    assert!(webhook.skipped.iter().all(|s| s.phone_number_id.as_ref().unwrap().as_str() == NUMBER));
+    assert_eq!(reasons, [SkipReason::NoWamid]);
+    assert!(webhook.skipped.iter().all(|skipped| skipped.target == Some(number(NUMBER))));
+    let raw_only = webhook.groups[0].items.iter().filter(|item| item.fact == InboundFact::RawOnly);
+    assert_eq!(raw_only.count(), 1, "a status with an unknown name is kept");
 }
 
 #[test]
 fn several_numbers_are_told_apart_and_noise_is_told() {
-    use SkipReason::{NoPhoneNumberId, OtherField, SenderNotAPhone, Unreadable};
+    use SkipReason::{NoPhoneNumberId, Unreadable};
     let webhook = read(MIXED);
-    let seen: Vec<_> = webhook.groups.iter().map(|g| (g.phone_number_id.as_str(), g.items.len())).collect();
-    assert_eq!(seen, [(NUMBER, 3), ("100200300400502", 1)]);
+    let seen: Vec<_> = webhook.groups.iter().map(|group| (group.target.clone(), group.items.len())).collect();
+    let waba = ItemTarget::Waba("900800700".into());
+    let expected =
+        [(number(NUMBER), 4), (waba, 1), (number("100200300400502"), 1), (number("100200300400503"), 1)];
+    assert_eq!(seen, expected);
+    assert_eq!(webhook.groups[0].waba_id.as_deref(), Some("900800700"));
     let contents: Vec<_> = messages(&webhook).iter().map(|m| m.content.to_string()).collect();
-    assert_eq!(contents, ["first", "second", "to the other number"]);
-    assert_eq!(webhook.account_errors.len(), 1);
-    assert_eq!(webhook.account_errors[0].error.provider_code, Some(130_429));
+    assert_eq!(contents, ["first", "x", "second", "to the other number"]);
+    assert!(messages(&webhook)[1].owner.party().is_anonymous(), "kept, although its author is not named");
+    let items = webhook.groups.iter().flat_map(|group| &group.items);
+    let told: Vec<_> = items
+        .filter_map(
+            |item| if let InboundFact::Field(notice) = &item.fact { Some(&*notice.field) } else { None },
+        )
+        .collect();
+    assert_eq!(told, ["message_template_status_update", "errors"]);
     let reasons: Vec<_> = webhook.skipped.iter().map(|skipped| skipped.reason).collect();
-    assert_eq!(reasons, [SenderNotAPhone, Unreadable, OtherField, Unreadable, NoPhoneNumberId, Unreadable]);
+    assert_eq!(reasons, [Unreadable, Unreadable, NoPhoneNumberId, Unreadable]);
 }
 
 #[test]
@@ -168,14 +190,14 @@ fn what_cannot_be_stored_is_replaced_and_neighbours_stay() {
 fn limits_skip_the_item_alone() {
     let long = "w".repeat(WAMID_BYTES_MAX + 1);
     let mut heavy = text("wamid.H");
-    heavy["text"]["body"] = "x".repeat(PAYLOAD_BYTES_MAX).into();
+    heavy["text"]["body"] = "x".repeat(FIELD_BYTES_MAX).into();
     let mut cited = text("wamid.C");
     cited["context"] = json!({"id": long});
     let webhook = read(&hook(&json!([text(&long), text(""), heavy, cited]), &json!([])));
     let reasons: Vec<_> = webhook.skipped.iter().map(|skipped| skipped.reason).collect();
     assert_eq!(reasons, [SkipReason::NoWamid, SkipReason::NoWamid, SkipReason::PayloadTooLarge]);
     assert_eq!(messages(&webhook).len(), 1);
-    assert_eq!(messages(&webhook)[0].context, None);
+    assert_eq!(messages(&webhook)[0].context.as_ref().unwrap().message_id, None);
 }
 
 #[test]
@@ -250,8 +272,8 @@ fn bad_item() -> impl Strategy<Value = String> {
         "\"noise\"",
         "{}",
         r#"{"id":""}"#,
-        r#"{"id":"wamid.X"}"#,
-        r#"{"id":"wamid.X","from":"\ud800","status":"\udc00"}"#,
+        r#"{"id":""}"#,
+        r#"{"from":"\ud800","status":"\udc00"}"#,
         r#"{"id":"wamid.X","from":1,"status":"lost","huge":1e999}"#,
         r#"{"id":{},"from":"12025550141","status":"sent"}"#,
     ];

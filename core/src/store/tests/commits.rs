@@ -179,6 +179,19 @@ async fn the_accounts_own_row_changes_with_a_commit() {
     owner.epoch = before.epoch;
     let degraded = Account {
         status: AccountStatus::Degraded,
+        status_reason: Some(text("no payment method")),
+        recovery: Some(crate::domain::account::AccountRecovery {
+            failures: 2,
+            next_at: Timestamp::from_millis(9),
+            trial: true,
+        }),
+        profile: AccountProfile {
+            waba_id: Some(text("77")),
+            quality_rating: Some(text("GREEN")),
+            messaging_limit_tier: Some(text("TIER_1K")),
+            verified_name: Some(text("Toko")),
+            name_status: Some(text("APPROVED")),
+        },
         access_token: Secret::new("new"),
         app_secret: None,
         messages_per_second: 1,
@@ -186,7 +199,9 @@ async fn the_accounts_own_row_changes_with_a_commit() {
     };
     let changes = AccountChanges { account: Some(Arc::new(degraded.clone())), ..AccountChanges::default() };
     store.commit(owner.cycle(changes)).await.unwrap();
-    assert_eq!(store.directory().await.unwrap().accounts, [degraded]);
+    assert_eq!(store.directory().await.unwrap().accounts, std::slice::from_ref(&degraded));
+    assert_eq!(store.accounts_of_waba("77").await.unwrap(), [degraded.phone_number_id]);
+    assert!(store.accounts_of_waba("7").await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,7 +252,8 @@ async fn foreign_rows_are_errors_that_name_their_place() {
             store.page_messages(number, &crate::domain::page::MessageQuery::default()).await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(&place)), "{error:?}");
     }
-    store.writer.write_statement("UPDATE contacts SET phone = '1'", Vec::new()).await.unwrap();
+    let foreign = r#"UPDATE contacts SET identity = '{"n":[["1",null,1,1]]}'"#;
+    store.writer.write_statement(foreign, Vec::new()).await.unwrap();
     let errors = [
         store.find_contact(number, contact.id).await.err(),
         store.find_conversation(number, conversation.id).await.err(),

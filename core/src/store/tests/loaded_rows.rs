@@ -2,20 +2,40 @@
 
 use rand::SeedableRng as _;
 
+use super::erasure::raw;
 use super::*;
 use crate::domain::draft::Draft;
+use crate::domain::identity::IdentifierKey;
+use crate::domain::inbound::RawRole;
+use crate::domain::inbound::StatusReport;
 use crate::domain::loaded_rows::LoadedRows;
-use crate::domain::message::{MessageError, StatusReport};
+use crate::domain::message::MessageError;
+use crate::domain::parked::{ParkedChange, ParkedItem};
 use crate::domain::row_needs::{RowNeed, RowNeeds, RowNotLoaded};
 use crate::ids::MonotonicIds;
 use crate::store::{IdempotencyRecord, PurgeAges};
 
-fn report(wamid: &str, status: MessageStatus, ms: i64) -> StatusReport {
-    StatusReport { wamid: text(wamid), echo: None, status, at: at(ms), error: None }
+pub(super) fn report(wamid: &str, status: MessageStatus, ms: i64) -> StatusReport {
+    StatusReport {
+        wamid: text(wamid),
+        echo: None,
+        status,
+        at: at(ms),
+        error: None,
+        refuses_account: false,
+        recipient: None,
+        pricing: None,
+    }
 }
 
-/// The statuses that wait for a message.
-fn parked(facts: LoadedRows, wamid: &str) -> Vec<StatusReport> {
+/// A status that waits for its message.
+pub(super) fn waiting(report: &StatusReport) -> ParkedItem {
+    let change = ParkedChange::Status(Box::new(report.clone()));
+    ParkedItem { wamid_key: report.wamid.clone(), change }
+}
+
+/// The items that wait for a message.
+pub(super) fn parked(facts: LoadedRows, wamid: &str) -> Vec<ParkedItem> {
     let mut ids = MonotonicIds::new(rand::rngs::StdRng::seed_from_u64(1));
     Draft::new(Arc::new(account(1)), facts, at(1), &mut ids).take_parked(&text(wamid)).unwrap()
 }
@@ -68,38 +88,40 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
     assert_eq!(facts.unread_up_to(conversation.id, last), Ok(ids));
     assert!(facts.unread_up_to(far.id, last).is_err());
 
+    let (own, unknown) = (IdentifierKey::Number(phone(1)), IdentifierKey::Number(phone(404)));
     for needs in [
-        RowNeeds { phones: [contact.phone.clone(), phone(404)].into(), ..RowNeeds::default() },
+        RowNeeds { identifiers: [own.clone(), unknown.clone()].into(), ..RowNeeds::default() },
         RowNeeds {
             contacts: [contact.id].into(),
-            contact_phones: [phone(404)].into(),
+            identifiers: [unknown.clone()].into(),
             ..RowNeeds::default()
         },
     ] {
+        let before = store.statements_executed();
         let facts = store.load_rows(number, &needs).await.unwrap();
-        assert_eq!(row(facts.contact_of(&contact.phone)), Some(contact.clone()));
-        assert_eq!(row(facts.conversation_with(&contact.phone)), Some(conversation.clone()));
-        assert!(facts.find_contact(other.id).is_err() && facts.contact_of(&phone(404)) == Ok(None));
+        assert_eq!(store.statements_executed(), before + 2, "contacts, and their conversations");
+        assert_eq!(row(facts.find_contact(contact.id)), Some(contact.clone()));
+        assert_eq!(facts.contact_of(&own), Ok(Some(contact.id)));
+        assert_eq!(row(facts.conversation_of(contact.id)), Some(conversation.clone()));
+        assert!(facts.find_contact(other.id).is_err() && facts.contact_of(&unknown) == Ok(None));
     }
-    let needs = RowNeeds { contact_phones: [contact.phone.clone()].into(), ..RowNeeds::default() };
-    let before = store.statements_executed();
+    let alone = super::contact(9);
+    store.commit(owner.cycle(Writes::default().contact(&alone).0)).await.unwrap();
+    let needs = RowNeeds { contacts: [alone.id].into(), ..RowNeeds::default() };
     let facts = store.load_rows(number, &needs).await.unwrap();
-    assert_eq!(row(facts.contact_of(&contact.phone)), Some(contact.clone()));
-    assert!(facts.conversation_with(&contact.phone).is_err(), "not looked for");
-    assert_eq!(store.statements_executed(), before + 1);
+    assert_eq!(facts.conversation_of(alone.id), Ok(None), "looked for, and absent");
     let needs = RowNeeds { conversations: [far.id].into(), ..RowNeeds::default() };
     let facts = store.load_rows(number, &needs).await.unwrap();
     assert_eq!(row(facts.find_conversation(far.id)), Some(far));
     let needs = RowNeeds {
         messages: [pending.id].into(),
-        phones: [contact.phone.clone()].into(),
+        identifiers: [own.clone()].into(),
         contacts: [contact.id].into(),
         ..RowNeeds::default()
     };
     let foreign = store.load_rows(number + 1, &needs).await.unwrap();
     assert_eq!(foreign.find_message(pending.id), Ok(None));
-    assert_eq!((foreign.find_contact(contact.id), foreign.contact_of(&contact.phone)), (Ok(None), Ok(None)));
-    assert_eq!(foreign.conversation_with(&contact.phone), Ok(None));
+    assert_eq!((foreign.find_contact(contact.id), foreign.contact_of(&own)), (Ok(None), Ok(None)));
 }
 
 #[tokio::test]
@@ -114,15 +136,12 @@ async fn statuses_wait_for_their_message() {
     };
     let sent = report("w.1", MessageStatus::Sent, 2);
     let other = report("w.2", MessageStatus::Sent, 2);
+    let (failed, sent, other) = (waiting(&failed), waiting(&sent), waiting(&other));
     let parked_now = vec![failed.clone(), sent.clone(), other.clone()];
     store
         .commit(owner.cycle(AccountChanges { parked: parked_now, ..AccountChanges::default() }))
         .await
         .unwrap();
-    // The first sighting of a status stays.
-    let again = vec![report("w.1", MessageStatus::Sent, 99)];
-    store.commit(owner.cycle(AccountChanges { parked: again, ..AccountChanges::default() })).await.unwrap();
-
     let needs = RowNeeds { parked: [text("w.1"), text("w.2"), text("w.3")].into(), ..RowNeeds::default() };
     let facts = store.load_rows(owner.number, &needs).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), [sent, failed]);
@@ -186,13 +205,38 @@ async fn the_backlog_is_served_oldest_first_and_when_due() {
 }
 
 #[tokio::test]
+async fn a_held_message_is_not_sent_and_holds_up_no_other() {
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let (_, conversation, held) = thread(&store, &mut owner, 1).await;
+    let held = Message { next_attempt_at: None, ..held };
+    store.commit(owner.cycle(Writes::default().message(&held).0)).await.unwrap();
+    let number = owner.number;
+    let active = store.activate_account(number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap();
+    assert!(!active.has_pending);
+    owner.epoch = active.epoch;
+    assert!(store.unserved_with_pending(NODE).await.unwrap().is_empty());
+    assert_eq!(store.next_due(number).await.unwrap(), None);
+    assert!(store.load_queue(number, at(99), at(450), 9).await.unwrap().is_empty());
+
+    let next = message(2, &conversation);
+    store.commit(owner.cycle(Writes::default().message(&next).0)).await.unwrap();
+    let waiting = next.as_waiting().unwrap();
+    assert_eq!(store.load_queue(number, at(99), at(450), 9).await.unwrap(), [waiting]);
+    assert_eq!(store.next_of(number, &[conversation.id]).await.unwrap(), [waiting]);
+    assert_eq!(store.next_due(number).await.unwrap(), next.next_attempt_at);
+    assert_eq!(store.unserved_with_pending(NODE).await.unwrap(), [number]);
+}
+
+#[tokio::test]
 async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
     const STALE: usize = 1200;
     let (store, _guard) = store().await;
     let mut owner = Owner::of(&store, 1).await;
     let old = AccountChanges {
         events: vec![EventKind::ContactCreated(contact(1)); STALE],
-        parked: vec![report("w.old", MessageStatus::Sent, 1)],
+        parked: vec![waiting(&report("w.old", MessageStatus::Sent, 1))],
+        raw: vec![raw("w.old", RawRole::Status, "old")],
         ..AccountChanges::default()
     };
     let mut commit = owner.cycle(old);
@@ -210,7 +254,8 @@ async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
     store.commit(commit).await.unwrap();
     let new = AccountChanges {
         events: vec![EventKind::ContactUpdated(contact(1))],
-        parked: vec![report("w.new", MessageStatus::Sent, 1)],
+        parked: vec![waiting(&report("w.new", MessageStatus::Sent, 1))],
+        raw: vec![raw("w.new", RawRole::Status, "new")],
         ..AccountChanges::default()
     };
     store.commit(owner.cycle(new)).await.unwrap();
@@ -219,10 +264,13 @@ async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
     assert_eq!(store.purge_rows(born.plus_duration(ages.idempotency_records), &ages).await.unwrap(), 0);
     let now = born.next().plus_duration(ages.idempotency_records);
     assert_eq!(store.purge_rows(now, &ages).await.unwrap(), 1);
-    let now = born.next().plus_duration(ages.parked_statuses);
+    let now = born.next().plus_duration(ages.parked_items);
     assert_eq!(store.purge_rows(now, &ages).await.unwrap(), 2);
+    assert_eq!(ages.events, ages.raw_items);
     let now = born.next().plus_duration(ages.events);
-    assert_eq!(store.purge_rows(now, &ages).await.unwrap(), 1001);
+    assert_eq!(store.purge_rows(now, &ages).await.unwrap(), 1002, "events, and raw items");
+    assert!(store.raw_items_of(owner.number, "w.old").await.unwrap().is_empty());
+    assert_eq!(store.raw_items_of(owner.number, "w.new").await.unwrap().len(), 1);
     let left: Vec<i64> =
         store.events_after(owner.number, 0, 9999).await.unwrap().iter().map(|event| event.sequence).collect();
     assert_eq!(left, (1001..=1201).collect::<Vec<i64>>());

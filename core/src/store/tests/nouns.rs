@@ -1,7 +1,8 @@
 //! Every noun comes back as it was written, with all of its optional fields and with none.
 
+use super::full_rows::{full, shown_account};
 use super::*;
-use crate::domain::message::MessageError;
+use crate::domain::inbound::FieldNotice;
 use crate::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits};
 use crate::domain::row_version::RowVersion;
 use crate::ids::ApiKeyId;
@@ -74,44 +75,6 @@ async fn the_directory_holds_what_was_put_in() {
     }
 }
 
-/// A contact, a conversation and a message with every optional field set.
-fn full() -> (Contact, Conversation, Message) {
-    let contact = Contact {
-        name: Some(text("Budi")),
-        email: Some(text("budi@example.com")),
-        metadata: text(r#"{"a":"\u0000\"é😀"}"#),
-        ..contact(2)
-    };
-    let conversation = Conversation {
-        status: ConversationStatus::Resolved,
-        assignee: Some(Arc::new(user())),
-        unread_count: u32::MAX,
-        last_message_at: Some(at(8)),
-        last_inbound_at: Some(at(7)),
-        ..conversation(2, &contact)
-    };
-    let mut history = StatusHistory::default();
-    history.keep_own(MessageStatus::Pending, at(3));
-    history.keep_reported(MessageStatus::Failed, at(4));
-    let message = Message {
-        status: MessageStatus::Failed,
-        kind: MessageKind::Interactive,
-        wamid: Some(text("wamid.\"x\"")),
-        content: text("a\\b\n\t\"c\" 😀 \u{1f}"),
-        context: Some(text("wamid.y")),
-        error: Some(MessageError {
-            code: text("whatsapp_error"),
-            message: text("no"),
-            provider_code: Some(i64::MIN),
-        }),
-        history,
-        attempts: 3,
-        next_attempt_at: Some(due_at(11)),
-        ..message(2, &conversation)
-    };
-    (contact, conversation, message)
-}
-
 #[tokio::test]
 async fn rows_of_an_account_come_back_from_this_and_the_next_process() {
     let (store, guard) = store().await;
@@ -147,17 +110,36 @@ async fn rows_change_in_place() {
     store.commit(owner.cycle(writes.0)).await.unwrap();
 
     // Everything that may be cleared is cleared.
-    let contact = Contact { name: None, email: None, metadata: text("{}"), updated_at: at(50), ..contact };
+    let contact = Contact {
+        identity: Arc::default(),
+        name: None,
+        name_origin: NameOrigin::Profile,
+        email: None,
+        metadata: text("{}"),
+        marketing_opted_out_at: None,
+        merged_into: Some(super::contact(3).id),
+        updated_at: at(50),
+        ..contact
+    };
     let thread = Conversation {
         contact: ContactRef::from(&contact),
         assignee: None,
         unread_count: 0,
+        number_named_at: None,
+        merged_into: Some(super::conversation(3, &contact).id),
         status: ConversationStatus::Pending,
         updated_at: at(50),
         ..thread
     };
     let mut message = Message {
         status: MessageStatus::Read,
+        kind: MessageKind::Text,
+        conversation_id: ConversationId::from_bits(7),
+        contact_id: ContactId::from_bits(8),
+        content: text("edited"),
+        payload: text("{}"),
+        context: None,
+        details: MessageDetails::default(),
         error: None,
         next_attempt_at: None,
         updated_at: at(50),
@@ -187,7 +169,22 @@ async fn events_tell_what_was_at_their_time() {
         EventKind::MessageReceived(message.clone()),
         EventKind::MessageCreated(message.clone()),
         EventKind::MessageSent(message.clone()),
-        EventKind::MessageStatus { message, previous: MessageStatus::Sent, occurred_at: at(33) },
+        EventKind::MessageStatus {
+            message: message.clone(),
+            previous: MessageStatus::Sent,
+            occurred_at: at(33),
+        },
+        EventKind::MessageEdited { message: message.clone(), previous_content: text("be\"fore") },
+        EventKind::MessageRevoked(message),
+        EventKind::ConversationMerged(super::conversation(4, &contact)),
+        EventKind::ContactIdentityUpdated {
+            contact: contact.clone(),
+            added: contact.identity.identifiers(),
+            merged: Some(ContactId::from_bits(9)),
+        },
+        EventKind::ContactIdentityUpdated { contact: contact.clone(), added: Vec::new(), merged: None },
+        EventKind::AccountUpdated(Arc::new(shown_account())),
+        EventKind::WhatsAppField(FieldNotice { field: text("calls"), value: text(r#"{"a":["\u0000"]}"#) }),
     ];
     let commit = owner.cycle(AccountChanges { events: kinds, ..AccountChanges::default() });
     let written = commit.events.clone();

@@ -1,8 +1,10 @@
 //! SQLite: every page is a walk along an index, no table is scanned, and nothing is sorted.
 
+use super::identifiers::user_id;
 use super::*;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::EventType;
+use crate::domain::identity::IdentifierKey;
 use crate::domain::page::{
     ContactQuery, ConversationQuery, DeliveryFilter, DeliveryQuery, MessageQuery, PageLimit, PagePosition,
     RunLogQuery, RunQuery,
@@ -14,7 +16,7 @@ use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
     account, contact as contacts, conversation as conversations, delivery, delivery_work, effect, event,
-    loaded_rows, message as messages, parked_status, purge, run, send_queue,
+    loaded_rows, merge, message as messages, parked_item, purge, raw_item, run, send_queue,
 };
 
 async fn sqlite() -> (Store, Guard) {
@@ -72,6 +74,7 @@ pub(super) fn contact_query(bits: u32) -> ContactQuery {
         phone: when(bits, 0, phone(1)),
         search: when(bits, 1, text("x")),
         after: when(bits, 2, ContactId::from_bits(1)),
+        user_id: when(bits, 3, user_id("ID.1")),
         ..ContactQuery::default()
     }
 }
@@ -87,7 +90,7 @@ async fn every_combination_of_filters_walks_an_index() {
         let query = message_query(bits);
         assert_walk(&plan(&store, messages::page_statement(1, &query)).await, &query);
     }
-    for bits in 0..1 << 3 {
+    for bits in 0..1 << 4 {
         let query = contact_query(bits);
         assert_walk(&plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &query)).await, &query);
     }
@@ -208,7 +211,9 @@ async fn the_main_plans_are_these() {
     ] {
         note(name, &plan(&store, messages::page_statement(1, &message_query(bits))).await);
     }
-    for (name, bits) in [("contacts by phone", 1), ("contacts, search, next page", 0b110)] {
+    for (name, bits) in
+        [("contacts by phone", 1), ("contacts by user id", 0b1000), ("contacts, search, next page", 0b110)]
+    {
         note(name, &plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &contact_query(bits))).await);
     }
     let backlog = (send_queue::queue_statement(), vec![1.into(), 1.into(), 2.into(), 1.into()]);
@@ -228,10 +233,9 @@ async fn facts_are_found_through_indices() {
         parked: [text("w")].into(),
         wamids: [text("w")].into(),
         messages: [MessageId::from_bits(1)].into(),
-        phones: [phone(1)].into(),
+        identifiers: [IdentifierKey::Number(phone(1)), IdentifierKey::User(user_id("ID.1"))].into(),
         contacts: [ContactId::from_bits(1)].into(),
         conversations: [ConversationId::from_bits(1)].into(),
-        contact_phones: [phone(2)].into(),
         unread: [ConversationId::from_bits(1)].into(),
         ..RowNeeds::default()
     };
@@ -262,9 +266,14 @@ async fn writes_find_their_rows_through_indices() {
     for (sql, args) in [
         (Dialect::Sqlite.bulk_text(&account::FENCE), rows()),
         (Dialect::Sqlite.bulk_text(&account::UPDATE), rows()),
-        (Dialect::Sqlite.bulk_text(&parked_status::DELETE), rows()),
+        (Dialect::Sqlite.bulk_text(&parked_item::DELETE), rows()),
+        (Dialect::Sqlite.bulk_text(&raw_item::ERASE), rows()),
+        (Dialect::Sqlite.bulk_text(&merge::MOVE), rows()),
+        (Dialect::Sqlite.bulk_text(&event::ERASE), rows()),
         (purge::IDEMPOTENCY_RECORDS.delete_statement(Dialect::Sqlite), old()),
-        (purge::PARKED_STATUSES.delete_statement(Dialect::Sqlite), old()),
+        (purge::PARKED_ITEMS.delete_statement(Dialect::Sqlite), old()),
+        (purge::PARKED_SURPLUS.delete_statement(Dialect::Sqlite), old()),
+        (purge::RAW_ITEMS.delete_statement(Dialect::Sqlite), old()),
         (purge::EVENTS.delete_statement(Dialect::Sqlite), old()),
         (purge::DELIVERIES.delete_statement(Dialect::Sqlite), old()),
         (Dialect::Sqlite.bulk_text(&delivery::RECORD), rows()),
@@ -284,6 +293,11 @@ async fn the_log_is_read_along_its_key() {
     let part = event::events_of_statement(Dialect::Sqlite);
     let part = plan(&store, (part, vec![1.into(), 1.into(), 9.into(), "[]".into(), 9.into()])).await;
     assert!(part.contains("(account=? AND sequence>? AND sequence<?)"), "{part}");
+    let raw = (raw_item::SELECT.to_owned(), vec![1.into(), "w".into()]);
+    let raw = plan(&store, raw).await;
+    assert!(raw.contains("(account=? AND wamid_key=?)"), "{raw}");
+    let waba = plan(&store, (account::OF_WABA.to_owned(), vec!["1".into()])).await;
+    assert!(waba.contains("(waba_id=?)"), "{waba}");
     let oldest = plan(&store, (event::oldest_statement().to_owned(), vec![1.into()])).await;
     assert!(oldest.contains("(account=?)"), "{oldest}");
     assert!(!format!("{part}{oldest}").contains("TEMP B-TREE"));

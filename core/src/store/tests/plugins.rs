@@ -92,11 +92,14 @@ fn owed(n: u128, owner: &Owner, sequence: i64) -> Delivery {
 
 fn send() -> Effect {
     Effect::Send(OutgoingMessage {
-        to: phone(1),
+        to: Address::Phone(phone(1)),
         kind: MessageKind::Text,
         content: text("hi"),
         payload: text(r#"{"body":"hi"}"#),
         context: None,
+        reaction: None,
+        callback_data: Some(text("c")),
+        source: MessageSource::Hook,
     })
 }
 

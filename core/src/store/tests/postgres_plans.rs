@@ -6,28 +6,32 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::identifiers::user_id;
 use super::plans::{
     contact_query, conversation_query, delivery_query, message_query, run_log_query, run_query,
 };
 use super::*;
+use crate::domain::identity::IdentifierKey;
 use crate::domain::row_needs::RowNeeds;
 use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
-    account, contact as contacts, conversation as conversations, delivery, effect, event, loaded_rows,
-    message as messages, purge, run, send_queue,
+    account, contact as contacts, conversation as conversations, delivery, effect, event, loaded_rows, merge,
+    message as messages, parked_item, purge, raw_item, run, send_queue,
 };
 
 /// Rows that may be sorted: a small account, or what is left of a large one.
 const SORTED_MAX: f64 = 500.0;
 /// The tables that grow.
-const BIG: [&str; 11] = [
+const BIG: [&str; 13] = [
     "accounts",
     "messages",
     "conversations",
     "contacts",
     "events",
-    "parked_statuses",
+    "contact_identifiers",
+    "raw_items",
+    "parked_items",
     "idempotency_records",
     "webhook_deliveries",
     "plugin_runs",
@@ -44,17 +48,22 @@ SELECT 'wba_' || n, 'org_1', 100000 + n, '+1' || n, 'connected', 't', 80, 0, 1 F
 CREATE TEMPORARY TABLE threads AS
 SELECT n, CASE WHEN n % 3 = 0 THEN 1 ELSE 2 + n % 49 END AS account, 'cnv_' || lpad(n::text, 26, '0') AS id,
     'ctc_' || lpad(n::text, 26, '0') AS contact, 1000000 + n AS at FROM generate_series(1, 20000) n;
-INSERT INTO contacts SELECT account, contact, '+62' || n, 'N' || n, NULL, '{}', 'n' || n || ' +62' || n, at, at FROM threads;
+INSERT INTO contacts SELECT account, contact, 'person', '{}', 'N' || n, 'profile', NULL, '{}', NULL,
+    CASE WHEN n % 500 = 0 THEN contact END, 'n' || n || ' +62' || n, at, at FROM threads;
+INSERT INTO contact_identifiers SELECT account, 'n:+62' || n, contact FROM threads;
 INSERT INTO conversations SELECT account, id, (ARRAY['open', 'pending', 'resolved'])[1 + n % 3], contact, NULL,
-    n % 4, at, at, at, at, at FROM threads;
+    n % 4, at, at, at, NULL, CASE WHEN n % 500 = 0 THEN id END, at, at FROM threads;
 INSERT INTO messages SELECT account, 'msg_' || lpad((m * 100000 + n)::text, 26, '0'),
     CASE WHEN m = 1 THEN 'inbound' ELSE 'outbound' END,
     CASE WHEN m = 1 AND n % 4 > 0 THEN 'received' WHEN m = 2 AND n % 67 = 0 THEN 'pending' ELSE 'read' END,
-    'text', id, contact, '+1', '+2', 'wamid.' || m || '.' || n, 'hello', '{}', NULL, NULL, NULL, NULL, '[]', 0,
+    'text', id, contact, '+1', '+2', 'wamid.' || m || '.' || n, 'wamid.' || m || '.' || n,
+    'hello', '{}', NULL, '{}', NULL, NULL, NULL, '[]', 0,
     CASE WHEN m = 2 AND n % 67 = 0 THEN at END, at, at FROM threads, generate_series(1, 3) m;
 INSERT INTO events SELECT account, row_number() OVER (PARTITION BY account ORDER BY n, m), 'evt_' || m || n,
-    'message.created', at, NULL, id, contact, NULL, NULL, '{}' FROM threads, generate_series(1, 2) m;
-INSERT INTO parked_statuses SELECT account, 'wamid.p' || n, 'sent', NULL, at, NULL, NULL, NULL, at FROM threads WHERE n % 4 = 0;
+    'message.created', at, 'msg_' || m || n, id, contact, NULL, NULL, '{}' FROM threads, generate_series(1, 2) m;
+INSERT INTO parked_items SELECT account, 'wamid.p' || n, 'sent', '{}', at FROM threads WHERE n % 4 = 0;
+INSERT INTO raw_items SELECT account, 'wamid.' || m || '.' || n, '00', 'message', '{}', at, 0
+    FROM threads, generate_series(1, 3) m;
 INSERT INTO idempotency_records SELECT 'org_' || account, 'k' || n, '00', 200, '{}', at FROM threads;
 INSERT INTO webhook_deliveries SELECT 'dlv_' || lpad((m * 100000 + n)::text, 26, '0'), 'wbs_' || lpad(m::text, 26, '0'),
     'org_' || lpad((n % 20)::text, 26, '0'), account, n, 'evt_' || m || n, (ARRAY['message.created', 'message.status'])[m], contact,
@@ -152,28 +161,34 @@ async fn faults_of(
     found
 }
 
+/// Faults of the pages of one account.
+async fn faults_of_pages(c: &mut PgConnection, account: i64) -> Vec<String> {
+    let mut found = Vec::new();
+    for bits in 0..1 << 4 {
+        let query = conversation_query(bits);
+        found.extend(
+            faults_of(c, &format!("{query:?}"), conversations::page_statement(account, &query)).await,
+        );
+    }
+    for bits in 0..1 << 6 {
+        let query = message_query(bits);
+        found.extend(faults_of(c, &format!("{query:?}"), messages::page_statement(account, &query)).await);
+    }
+    for bits in 0..1 << 4 {
+        let query = contact_query(bits);
+        let statement = contacts::page_statement(Dialect::Postgres, account, &query);
+        found.extend(faults_of(c, &format!("{query:?}"), statement).await);
+    }
+    found
+}
+
 #[tokio::test]
 async fn every_statement_walks_an_index_in_big_tables_too() {
     let (mut connection, _guard) = filled().await;
     let c = &mut connection;
     let mut found = Vec::new();
     for account in [1, 7] {
-        for bits in 0..1 << 4 {
-            let query = conversation_query(bits);
-            found.extend(
-                faults_of(c, &format!("{query:?}"), conversations::page_statement(account, &query)).await,
-            );
-        }
-        for bits in 0..1 << 6 {
-            let query = message_query(bits);
-            found
-                .extend(faults_of(c, &format!("{query:?}"), messages::page_statement(account, &query)).await);
-        }
-        for bits in 0..1 << 3 {
-            let query = contact_query(bits);
-            let statement = contacts::page_statement(Dialect::Postgres, account, &query);
-            found.extend(faults_of(c, &format!("{query:?}"), statement).await);
-        }
+        found.extend(faults_of_pages(c, account).await);
         let now = || SqlArg::from(2_000_000);
         for (what, sql, args) in [
             ("the backlog", send_queue::queue_statement(), vec![account.into(), now(), now(), 10_000.into()]),
@@ -184,6 +199,13 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
             ),
             ("the end of waiting", send_queue::next_due_statement(), vec![account.into()]),
             ("activation", conversations::newest_statement(), vec![account.into(), 101.into()]),
+            ("raw items", raw_item::SELECT.to_owned(), vec![account.into(), "wamid.1.3".into()]),
+            ("accounts of a WABA", account::OF_WABA.to_owned(), vec!["1".into()]),
+            (
+                "parked items beyond the bound",
+                purge::PARKED_SURPLUS.delete_statement(Dialect::Postgres),
+                vec![account.into(), 1000.into()],
+            ),
         ] {
             found.extend(faults_of(c, what, (sql, args)).await);
         }
@@ -211,7 +233,9 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
         let query = delivery_query(bits);
         found.extend(faults_of(c, &format!("{query:?}"), delivery::page_statement(&query)).await);
     }
-    for oldest in [purge::IDEMPOTENCY_RECORDS, purge::PARKED_STATUSES, purge::EVENTS, purge::DELIVERIES] {
+    for oldest in
+        [purge::IDEMPOTENCY_RECORDS, purge::PARKED_ITEMS, purge::RAW_ITEMS, purge::EVENTS, purge::DELIVERIES]
+    {
         found.extend(
             faults_of(
                 c,
@@ -266,6 +290,10 @@ async fn what_is_written_is_looked_up_row_by_row() {
         ("the gate of runs", &run::GATE, gate),
         ("runs", &run::RECORD, vec![rows(), "plg_1".into(), "t".into()]),
         ("effects", &effect::SETTLE, vec![rows()]),
+        ("messages that move", &merge::MOVE, vec![rows()]),
+        ("events of erased messages", &event::ERASE, vec![rows()]),
+        ("raw items of erased messages", &raw_item::ERASE, vec![rows()]),
+        ("parked items that are taken", &parked_item::DELETE, vec![rows()]),
     ] {
         found.extend(faults_of(&mut connection, what, (Dialect::Postgres.bulk_text(bulk), args)).await);
     }
@@ -278,10 +306,9 @@ fn wanted(account: i64) -> Vec<(String, Vec<SqlArg>)> {
         wamids: [text("wamid.1.3"), text("wamid.1.6")].into(),
         parked: [text("wamid.p4")].into(),
         messages: [MessageId::from_bits(1)].into(),
-        phones: [phone(1)].into(),
+        identifiers: [IdentifierKey::Number(phone(1)), IdentifierKey::User(user_id("ID.1"))].into(),
         contacts: [ContactId::from_bits(1)].into(),
         conversations: [ConversationId::from_bits(1)].into(),
-        contact_phones: [phone(2)].into(),
         unread: [ConversationId::from_bits(1)].into(),
         ..RowNeeds::default()
     };

@@ -113,6 +113,7 @@ pub(super) fn read_patch(body: &Value, current: &Account) -> Result<AccountPatch
         access_token,
         app_secret,
         messages_per_second: pace.and_then(|pace| u32::try_from(pace).ok()),
+        ..AccountPatch::default()
     })
 }
 
@@ -127,6 +128,7 @@ fn read_token(fields: &BodyFields<'_>, token: &str) -> Result<Secret, FieldError
 
 #[cfg(test)]
 mod tests {
+    use kabar_core::domain::account::AccountProfile;
     use kabar_core::domain::phone::Phone;
     use kabar_core::domain::time::Timestamp;
     use kabar_core::ids::{AccountId, OrganisationId};
@@ -153,6 +155,9 @@ mod tests {
             phone: Phone::parse("+6281234567890").unwrap(),
             name: None,
             status,
+            status_reason: None,
+            recovery: None,
+            profile: AccountProfile::default(),
             access_token: Secret::new("old"),
             app_secret: None,
             messages_per_second: 80,

@@ -8,6 +8,7 @@ use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::delivery::DeliveryStatus;
 use kabar_core::domain::event::{EventType, EventTypes};
+use kabar_core::domain::identity::UserId as WhatsAppUserId;
 use kabar_core::domain::message::Direction;
 use kabar_core::domain::page::PageLimit;
 use kabar_core::domain::phone::Phone;
@@ -181,6 +182,22 @@ impl ParameterKind for Phone {
     }
 }
 
+impl ParameterKind for WhatsAppUserId {
+    const EXPECTED: &'static str = "WhatsApp's id of a user, such as ID.13491208655302741";
+
+    fn read(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^[A-Z]{2}\\.[!-~]{1,128}$".to_owned()),
+            example: Some("ID.13491208655302741".into()),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
 impl ParameterKind for PhoneNumberId {
     const EXPECTED: &'static str = "6 to 20 digits";
     const SEGMENT: &'static str = "phone_number_id";
@@ -222,8 +239,9 @@ words! {
     AccountStatus = "connected, disconnected, degraded or onboarding";
     DeliveryStatus = "pending, delivered, failed or dead";
     EventType = "message.received, message.created, message.sent, message.status, conversation.created, \
-                 conversation.assigned, conversation.closed, conversation.updated, contact.created or \
-                 contact.updated";
+                 conversation.assigned, conversation.closed, conversation.updated, contact.created, \
+                 contact.updated, message.edited, message.revoked, contact.identity_updated, \
+                 conversation.merged, account.updated or whatsapp.*";
 }
 
 macro_rules! ids {
@@ -293,6 +311,9 @@ mod tests {
         }
         let some = EventTypes::read("message.sent,contact.created,message.sent").unwrap();
         assert_eq!(some.iter().collect::<Vec<_>>(), [EventType::MessageSent, EventType::ContactCreated]);
+        let fields = EventTypes::read("whatsapp.*").unwrap();
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [EventType::WhatsAppField]);
+        assert!(EventTypes::read("whatsapp.calls").is_none() && EventTypes::read("message.*").is_none());
         let all: Vec<&str> = EventType::ALL.iter().map(|one| one.as_str()).collect();
         assert_eq!(EventTypes::read(&all.join(",")), Some(EventTypes::all_types()));
         assert!(EventTypes::read(&["message.sent"; 100].join(",")).is_none());
@@ -304,6 +325,16 @@ mod tests {
             assert!(SequenceNumber::read(text).is_none(), "{text}");
         }
         assert_eq!(SequenceNumber::read("007").map(SequenceNumber::number), Some(7));
+    }
+
+    #[test]
+    fn user_ids_have_a_country() {
+        for text in ["ID.1", "BR.ENT.83748937", &format!("US.{}", "9".repeat(128))] {
+            assert!(<WhatsAppUserId as ParameterKind>::read(text).is_some(), "{text}");
+        }
+        for text in ["", "id.1", "ID.", "6281234567890", "ID.a b", &format!("US.{}", "9".repeat(129))] {
+            assert!(<WhatsAppUserId as ParameterKind>::read(text).is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::contact::{ContactPatch, NewContact};
+use kabar_core::domain::contact::{ContactPatch, NewContact, NewIdentifier};
+use kabar_core::domain::identity::UserId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
 use crate::rest::body_fields::{BodyFields, FieldError};
+use crate::rest::params::ParameterKind as _;
 use crate::rest::text::FreeObject;
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
@@ -16,12 +18,15 @@ const METADATA_BYTES: usize = 16 * 1024;
 const METADATA: &str = "an object of at most 64 keys and 16 KiB";
 const EMPTY: &str = "{}";
 
-/// A contact to create.
+/// A contact to create: `phone_number` or `user_id`, not both.
 #[derive(Debug, Clone, Object)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 pub(crate) struct CreateContact {
     /// E.164, with or without `+`; unique in the account.
-    pub(crate) phone_number: String,
+    pub(crate) phone_number: Option<String>,
+    /// WhatsApp's id of the user, such as `ID.13491208655302741`; unique in the account.
+    #[oai(validator(min_length = 4, max_length = 131))]
+    pub(crate) user_id: Option<String>,
     /// The business's name for the contact.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub(crate) name: Option<String>,
@@ -53,7 +58,8 @@ fn customer_number() -> FreeObject {
 impl Example for CreateContact {
     fn example() -> Self {
         Self {
-            phone_number: "+447700900123".to_owned(),
+            phone_number: Some("+447700900123".to_owned()),
+            user_id: None,
             name: Some("Sari Wijaya".to_owned()),
             email: Some("sari@example.com".to_owned()),
             metadata: Some(customer_number()),
@@ -71,11 +77,25 @@ impl Example for UpdateContact {
 /// Reads a new contact.
 pub(super) fn read_new(body: &Value) -> Result<NewContact, FieldError> {
     let fields = BodyFields::of_body(body)?;
-    let phone = fields.phone("phone_number")?;
+    let identifier = read_identifier(&fields)?;
     let name = fields.optional_text("name", &NAME_CHARS)?.map(Into::into);
     let email = fields.optional_email("email")?;
     let metadata = fields.get("metadata").map(|value| read_metadata(&fields, value)).transpose()?;
-    Ok(NewContact { phone, name, email, metadata })
+    Ok(NewContact { identifier, name, email, metadata })
+}
+
+/// Reads the one identifier of a new contact.
+fn read_identifier(fields: &BodyFields<'_>) -> Result<NewIdentifier, FieldError> {
+    match (fields.get("phone_number"), fields.get("user_id")) {
+        (Some(_), Some(_)) => Err(fields.refused("user_id", "give phone_number or user_id, not both")),
+        (None, Some(_)) => fields.word("user_id", UserId::EXPECTED, UserId::parse).map(NewIdentifier::User),
+        (Some(_), None) => fields.phone("phone_number").map(NewIdentifier::Phone),
+        (None, None) => {
+            let mut missing = FieldError::missing_field("phone_number".to_owned());
+            "give phone_number or user_id".clone_into(&mut missing.message);
+            Err(missing)
+        }
+    }
 }
 
 /// Reads the changes of a contact.
@@ -101,6 +121,7 @@ fn read_metadata(fields: &BodyFields<'_>, value: &Value) -> Result<Arc<str>, Fie
 
 #[cfg(test)]
 mod tests {
+    use kabar_core::domain::phone::Phone;
     use serde_json::{Map, json};
 
     use super::*;
@@ -114,7 +135,8 @@ mod tests {
     #[test]
     fn new_contacts_keep_their_limits() {
         let base = json!({"phone_number": "6281234567890"});
-        assert_eq!(read_new(&base).unwrap().phone.as_str(), "+6281234567890");
+        let phone = Phone::parse("+6281234567890").unwrap();
+        assert_eq!(read_new(&base).unwrap().identifier, NewIdentifier::Phone(phone));
         assert_eq!(fault(&json!({})), (FieldErrorKind::MissingRequiredField, "phone_number".into()));
         assert_eq!(
             fault(&json!({"phone_number": "12"})),
@@ -139,6 +161,25 @@ mod tests {
         }
         for email in ["a@b", "o'brien+x@mail.example.com"] {
             assert!(read_new(&json!({"phone_number": "6281234567890", "email": email})).is_ok(), "{email}");
+        }
+    }
+
+    #[test]
+    fn a_new_contact_has_one_identifier() {
+        let user = UserId::parse("ID.13491208655302741").unwrap();
+        let by_user = read_new(&json!({"user_id": user.as_str(), "phone_number": null})).unwrap();
+        assert_eq!(by_user.identifier, NewIdentifier::User(user));
+        for (body, code, param) in [
+            (json!({"user_id": "6281234567890"}), FieldErrorKind::InvalidFieldValue, "user_id"),
+            (json!({"user_id": 7}), FieldErrorKind::InvalidFieldValue, "user_id"),
+            (
+                json!({"user_id": "ID.1", "phone_number": "6281234567890"}),
+                FieldErrorKind::InvalidFieldValue,
+                "user_id",
+            ),
+            (json!({"user_id": null}), FieldErrorKind::MissingRequiredField, "phone_number"),
+        ] {
+            assert_eq!(fault(&body), (code, param.to_owned()), "{body}");
         }
     }
 

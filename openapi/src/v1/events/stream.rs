@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use kabar_actors::{EventStream, StreamFrame};
 use kabar_core::domain::account::Account;
-use kabar_core::domain::event::{Event, EventType};
+use kabar_core::domain::event::Event;
 use kabar_core::domain::page::PageLimit;
 use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response, Result};
@@ -21,7 +21,7 @@ use crate::http::response::StreamedBody;
 use crate::rest::envelope::{bare_response, collect_responses};
 use crate::rest::error::ApiError;
 use crate::rest::params::{ParameterKind as _, SequenceNumber};
-use crate::rest::text::TextValue;
+use crate::rest::text::{EventTypeName, TextValue};
 
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: &str = "Last-Event-ID";
@@ -62,7 +62,7 @@ pub(crate) fn frames_of(
 ) -> Bytes {
     let mut frames = Vec::with_capacity(events.len().saturating_mul(1024));
     for event in events {
-        let head = format!("id: {}\nevent: {}\ndata: ", event.sequence, event.kind.as_str());
+        let head = format!("id: {}\nevent: {}\ndata: ", event.sequence, event.kind.type_name());
         frames.extend_from_slice(head.as_bytes());
         frames.extend_from_slice(&bytes_of(account, event));
         frames.extend_from_slice(b"\n\n");
@@ -84,7 +84,7 @@ pub(super) struct StreamedEvent {
     #[oai(validator(pattern = "^[0-9]+$"))]
     id: String,
     /// The event's type.
-    event: TextValue<EventType>,
+    event: TextValue<EventTypeName>,
     /// The event as JSON, in one line.
     data: String,
 }
@@ -95,7 +95,7 @@ impl Example for StreamedEvent {
         let data = bytes_of(&crate::spec::example_rows::example_account(), &event);
         Self {
             id: event.sequence.to_string(),
-            event: TextValue(event.kind.event_type()),
+            event: TextValue(EventTypeName(event.kind.type_name())),
             data: String::from_utf8_lossy(&data).into_owned(),
         }
     }

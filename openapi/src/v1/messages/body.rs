@@ -1,17 +1,22 @@
 //! Body of a message. The four `…_at` of its statuses are read off its history.
 
+mod details;
+
 use std::sync::Arc;
 
+use kabar_core::domain::address::Address;
+use kabar_core::domain::identity::GroupId;
 use kabar_core::domain::message::{Direction, Message, MessageKind};
-use kabar_core::domain::phone::Phone;
-use kabar_core::domain::status::MessageStatus;
+use kabar_core::domain::message_details::MessageSource;
+use kabar_core::domain::status::{MessageStatus, StatusSighting};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{ContactId, ConversationId, MessageId};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde::Serialize;
 
-use crate::rest::text::{FreeObject, TextValue, nouns};
+use self::details::{GroupSenderBody, MessageContextBody, ReactionBody};
+use crate::rest::text::{FreeObject, SightedStatus, TextValue, nouns};
 
 nouns! {
     /// `object` of a message.
@@ -39,18 +44,37 @@ pub(crate) struct MessageBody {
     pub(crate) conversation_id: TextValue<ConversationId>,
     /// The contact.
     pub(crate) contact_id: TextValue<ContactId>,
-    /// Sender, E.164.
-    pub(crate) from: TextValue<Phone>,
-    /// Recipient, E.164.
-    pub(crate) to: TextValue<Phone>,
+    /// Sender: a number in E.164, or the user id or group id of a contact without one.
+    pub(crate) from: TextValue<Address>,
+    /// Recipient: a number in E.164, or the user id or group id of a contact without one.
+    pub(crate) to: TextValue<Address>,
     /// WhatsApp's id of it (`wamid…`), once known.
     pub(crate) message_id: Option<TextValue<Arc<str>>>,
     /// Text, caption, or a one-line rendering.
     pub(crate) content: TextValue<Arc<str>>,
     /// The type's object, in WhatsApp's form.
     pub(crate) payload: FreeObject,
-    /// The message that this one answers.
-    pub(crate) context: Option<MessageContext>,
+    /// The message that this one answers, and the rest that WhatsApp tells of its origin.
+    pub(crate) context: Option<MessageContextBody>,
+    /// The ad whose click led to the message, in WhatsApp's form.
+    pub(crate) referral: Option<FreeObject>,
+    /// The group in which it was written.
+    pub(crate) group_id: Option<TextValue<GroupId>>,
+    /// The participant of the group that wrote it.
+    pub(crate) sender: Option<GroupSenderBody>,
+    /// Your `biz_opaque_callback_data`.
+    pub(crate) callback_data: Option<TextValue<Arc<str>>>,
+    /// The reactions that it has now, the oldest first.
+    pub(crate) reactions: Vec<ReactionBody>,
+    /// Origin: `inbound`; `api`; `app`, the phone of the business; `agent`, an agent of Meta's; `hook`; or
+    /// `history`, from before the number was connected.
+    pub(crate) source: TextValue<MessageSource>,
+    /// `true` when an agent of Meta's held the conversation.
+    pub(crate) standby: bool,
+    /// Cause for which WhatsApp holds a pending message back: `held_for_quality_assessment` or `paused`.
+    pub(crate) hold_reason: Option<TextValue<Arc<str>>>,
+    /// The newest price that WhatsApp told, in its form.
+    pub(crate) pricing: Option<FreeObject>,
     /// Cause of the failure.
     pub(crate) error: Option<MessageFailure>,
     /// First occurrence of each status.
@@ -67,13 +91,10 @@ pub(crate) struct MessageBody {
     pub(crate) read_at: Option<TextValue<Timestamp>>,
     /// Time at which it failed.
     pub(crate) failed_at: Option<TextValue<Timestamp>>,
-}
-
-/// The message that another one answers.
-#[derive(Debug, Clone, Serialize, Object)]
-pub(crate) struct MessageContext {
-    /// WhatsApp's id of it.
-    pub(crate) message_id: TextValue<Arc<str>>,
+    /// Time of its newest edit.
+    pub(crate) edited_at: Option<TextValue<Timestamp>>,
+    /// Time at which its author took it back; it has no content from then on.
+    pub(crate) revoked_at: Option<TextValue<Timestamp>>,
 }
 
 /// Cause of a message's failure.
@@ -92,10 +113,16 @@ pub(crate) struct MessageFailure {
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(rename = "StatusSighting")]
 pub(crate) struct SightingBody {
-    /// The status.
-    pub(crate) status: TextValue<MessageStatus>,
+    /// The status; `played` implies `read`.
+    pub(crate) status: TextValue<SightedStatus>,
     /// Time of the status, by WhatsApp's own time where it reported the status.
     pub(crate) at: TextValue<Timestamp>,
+}
+
+impl SightingBody {
+    fn from_sighting(seen: &StatusSighting) -> Self {
+        Self { status: TextValue(SightedStatus(seen.status)), at: TextValue(seen.at) }
+    }
 }
 
 impl MessageBody {
@@ -103,6 +130,7 @@ impl MessageBody {
     #[must_use]
     pub(crate) fn from_message(message: &Message) -> Self {
         let at = |status| message.history.time_of(status).map(TextValue);
+        let details = &message.details;
         Self {
             id: TextValue(message.id),
             object: TextValue(MessageNoun),
@@ -116,23 +144,30 @@ impl MessageBody {
             message_id: message.wamid.clone().map(TextValue),
             content: TextValue(message.content.clone()),
             payload: FreeObject(message.payload.clone()),
-            context: message.context.clone().map(|wamid| MessageContext { message_id: TextValue(wamid) }),
+            context: message.context.as_ref().map(MessageContextBody::from_context),
+            referral: details.referral.clone().map(FreeObject),
+            group_id: details.group_id.clone().map(TextValue),
+            sender: details.sender.as_ref().map(GroupSenderBody::from_sender),
+            callback_data: details.callback_data.clone().map(TextValue),
+            reactions: details.reactions.iter().filter_map(ReactionBody::from_reaction).collect(),
+            source: TextValue(details.source),
+            standby: details.standby,
+            hold_reason: details.hold_reason.clone().map(TextValue),
+            pricing: details.pricing.clone().map(FreeObject),
             error: message.error.as_ref().map(|error| MessageFailure {
                 code: TextValue(error.code.clone()),
                 message: TextValue(error.message.clone()),
                 provider_code: error.provider_code,
             }),
-            status_history: message
-                .history
-                .iter()
-                .map(|seen| SightingBody { status: TextValue(seen.status), at: TextValue(seen.at) })
-                .collect(),
+            status_history: message.history.iter().map(|seen| SightingBody::from_sighting(&seen)).collect(),
             created_at: TextValue(message.created_at),
             updated_at: TextValue(message.updated_at),
             sent_at: at(MessageStatus::Sent),
             delivered_at: at(MessageStatus::Delivered),
             read_at: at(MessageStatus::Read),
             failed_at: at(MessageStatus::Failed),
+            edited_at: details.edited_at.map(TextValue),
+            revoked_at: details.revoked_at.map(TextValue),
         }
     }
 }

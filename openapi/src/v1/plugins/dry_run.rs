@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use kabar_core::domain::account::Account;
+use kabar_core::domain::address::Address;
 use kabar_core::domain::delivery::AttemptOutcome;
 use kabar_core::domain::effect::Effect;
 use kabar_core::domain::event::Event;
 use kabar_core::domain::key_values::KvWrite;
+use kabar_core::domain::message::OutgoingMessage;
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::run::HookReport;
 use kabar_core::domain::subscriber::Subscriber;
@@ -125,14 +127,22 @@ pub(crate) struct CapturedCall {
     pub(crate) url: TextValue<Arc<str>>,
 }
 
+fn show_send(outgoing: &OutgoingMessage) -> Value {
+    let mut body = json!({
+        "to": outgoing.to.as_str(),
+        "type": outgoing.kind.as_str(),
+        outgoing.kind.as_str(): serde_json::from_str::<Value>(&outgoing.payload).unwrap_or_default(),
+    });
+    if let (Some(members), Address::Group(_)) = (body.as_object_mut(), &outgoing.to) {
+        members.insert("recipient_type".to_owned(), "group".into());
+    }
+    body
+}
+
 impl CapturedEffect {
     fn from_effect(effect: &Effect) -> Self {
         let body = match effect {
-            Effect::Send(outgoing) => json!({
-                "to": outgoing.to.to_string(),
-                "type": outgoing.kind.as_str(),
-                outgoing.kind.as_str(): serde_json::from_str::<Value>(&outgoing.payload).unwrap_or_default(),
-            }),
+            Effect::Send(outgoing) => show_send(outgoing),
             Effect::MarkRead { wamid } => json!({"message_id": wamid.as_ref()}),
             Effect::UpdateConversation { id, status, assigned_to } => {
                 let mut body = json!({"conversation_id": id.to_string()});

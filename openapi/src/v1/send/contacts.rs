@@ -15,5 +15,5 @@ pub(super) fn render_contacts(fields: &BodyFields<'_>) -> Result<RenderedContent
         .map(|card| card.object("name")?.text("formatted_name", &NAME_CHARS))
         .collect::<Result<_, _>>()?;
     let content = content::one_line(&format!("👤 {}", names.join(", ")));
-    Ok(RenderedContent { content, payload: payload::build_payload(fields.required("contacts")?) })
+    Ok(RenderedContent::new(content, payload::build_payload(fields.required("contacts")?)))
 }

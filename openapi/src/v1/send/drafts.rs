@@ -1,5 +1,6 @@
 //! Messages that hooks ask to send, checked by the rules of `POST …/messages`.
 
+use kabar_core::domain::message_details::MessageSource;
 use kabar_plugins::{DraftReader, DraftRefused, DraftedRequest};
 
 use super::{SendBody, parse};
@@ -23,9 +24,9 @@ impl DraftReader for MessageDrafts {
             // serde_json's error names a position, and nothing of the body.
             refuse_draft(FieldError::invalid_body(&format!("the body is not JSON: {error}")))
         })?;
-        match parse(&json).map_err(refuse_draft)? {
+        match parse(&json, MessageSource::Hook).map_err(refuse_draft)? {
             SendBody::Send(outgoing) => Ok(DraftedRequest::Send(outgoing)),
-            SendBody::MarkRead { wamid } => Ok(DraftedRequest::MarkRead { wamid }),
+            SendBody::MarkRead { wamid, .. } => Ok(DraftedRequest::MarkRead { wamid }),
         }
     }
 }
@@ -39,9 +40,8 @@ mod tests {
         let read = |body: &str| MessageDrafts.read(body);
         let text =
             r#"{"messaging_product":"whatsapp","to":"+6281234567890","type":"text","text":{"body":"hi"}}"#;
-        assert!(
-            matches!(read(text), Ok(DraftedRequest::Send(outgoing)) if outgoing.content.as_ref() == "hi")
-        );
+        assert!(matches!(read(text), Ok(DraftedRequest::Send(outgoing))
+                if outgoing.content.as_ref() == "hi" && outgoing.source == MessageSource::Hook));
         let seen = r#"{"messaging_product":"whatsapp","status":"read","message_id":"wamid.1"}"#;
         assert_eq!(read(seen), Ok(DraftedRequest::MarkRead { wamid: "wamid.1".into() }));
         let refused = read(&text.replace("\"hi\"", "\"\"")).unwrap_err();

@@ -1,20 +1,31 @@
 //! Interactive messages: the shared parts (header, body, footer), and the action of each type.
 //!
-//! Buttons, lists and links are checked to the last member. The other types are WhatsApp's shops and forms:
-//! the shared parts are checked, the action is passed on as it is.
+//! Buttons, lists and links are checked to the last member. Of WhatsApp's shops and forms the shared parts are
+//! checked, and the action is passed on as it is. Every other type is passed on whole, within a bound:
+//! WhatsApp's set grows, and WhatsApp refuses what it does not know.
 
 mod button;
 mod cta_url;
 mod list;
+
+use serde_json::Value;
 
 use crate::rest::body_fields::{BodyFields, FieldError};
 
 use super::{RenderedContent, content, media, payload};
 
 const BODY_CHARS: std::ops::RangeInclusive<usize> = 1..=1024;
+const LIST_BODY_CHARS: std::ops::RangeInclusive<usize> = 1..=4096;
 const LINE_CHARS: std::ops::RangeInclusive<usize> = 1..=60;
 
-/// A type of interactive message.
+/// Longest word of a type.
+const TYPE_CHARS: std::ops::RangeInclusive<usize> = 1..=64;
+/// Bytes of an object that is passed on whole, at most.
+const WHOLE_BYTES_MAX: usize = 32 * 1024;
+/// Kirimdev's word for `button`.
+const BUTTON_ALIAS: &str = "reply_buttons";
+
+/// A type of interactive message whose parts are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InteractiveKind {
     Button,
@@ -40,8 +51,6 @@ impl InteractiveKind {
         Self::Catalog,
         Self::Address,
     ];
-    const EXPECTED: &'static str = "button, list, cta_url, product, product_list, flow, \
-                                    location_request_message, catalog_message or address_message";
 
     /// Returns WhatsApp's word.
     const fn as_str(self) -> &'static str {
@@ -58,14 +67,19 @@ impl InteractiveKind {
         }
     }
 
+    /// Reads WhatsApp's word, or Kirimdev's alias.
     fn parse(text: &str) -> Option<Self> {
+        if text == BUTTON_ALIAS {
+            return Some(Self::Button);
+        }
         Self::ALL.into_iter().find(|known| known.as_str() == text)
     }
 }
 
 pub(super) fn render_interactive(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let interactive = fields.object("interactive")?;
-    let form = interactive.word("type", InteractiveKind::EXPECTED, InteractiveKind::parse)?;
+    let word = interactive.text("type", &TYPE_CHARS)?;
+    let Some(form) = InteractiveKind::parse(word) else { return render_whole(fields, &interactive, word) };
     check_header(form, &interactive)?;
     let body = read_body(form, &interactive)?;
     if let Some(footer) = interactive.optional_object("footer")? {
@@ -83,11 +97,33 @@ pub(super) fn render_interactive(fields: &BodyFields<'_>) -> Result<RenderedCont
         | InteractiveKind::Catalog
         | InteractiveKind::Address => {}
     }
-    let content = match content::non_empty(body) {
-        Some(body) => body.to_owned(),
-        None => format!("[{}]", form.as_str()),
-    };
-    Ok(RenderedContent { content, payload: payload::build_payload(fields.required("interactive")?) })
+    let mut payload = payload::build_payload(fields.required("interactive")?);
+    if let Some(slot) = payload.get_mut("type") {
+        *slot = form.as_str().into();
+    }
+    Ok(RenderedContent::new(render_line(body, form.as_str()), payload))
+}
+
+/// Passes an object of a type that is not checked on, if it is small enough.
+fn render_whole(
+    fields: &BodyFields<'_>,
+    interactive: &BodyFields<'_>,
+    word: &str,
+) -> Result<RenderedContent, FieldError> {
+    if !word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+        return Err(interactive.invalid("type", "WhatsApp's word for a type, such as button"));
+    }
+    let payload = payload::build_payload(fields.required("interactive")?);
+    if payload.to_string().len() > WHOLE_BYTES_MAX {
+        return Err(fields.invalid("interactive", "an object of at most 32 KiB"));
+    }
+    let body = payload.pointer("/body/text").and_then(Value::as_str);
+    Ok(RenderedContent::new(render_line(body, word), payload))
+}
+
+fn render_line(body: Option<&str>, word: &str) -> String {
+    // The body of a type that is not checked has no bound of its own.
+    content::non_empty(body).map_or_else(|| format!("[{word}]"), content::cut_text)
 }
 
 /// Reads the body; only a single product may go without.
@@ -95,7 +131,8 @@ fn read_body<'a>(form: InteractiveKind, interactive: &BodyFields<'a>) -> Result<
     if form == InteractiveKind::Product && interactive.get("body").is_none() {
         return Ok(None);
     }
-    interactive.object("body")?.text("text", &BODY_CHARS).map(Some)
+    let chars = if form == InteractiveKind::List { &LIST_BODY_CHARS } else { &BODY_CHARS };
+    interactive.object("body")?.text("text", chars).map(Some)
 }
 
 /// Checks the header: a text, or a medium where the type allows one.

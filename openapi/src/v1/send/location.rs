@@ -16,5 +16,5 @@ pub(super) fn render_location(fields: &BodyFields<'_>) -> Result<RenderedContent
     let named: Vec<&str> = [name, address].into_iter().filter_map(content::non_empty).collect();
     let place = if named.is_empty() { format!("{latitude}, {longitude}") } else { named.join(", ") };
     let content = format!("📍 {}", content::one_line(&place));
-    Ok(RenderedContent { content, payload: payload::build_payload(fields.required("location")?) })
+    Ok(RenderedContent::new(content, payload::build_payload(fields.required("location")?)))
 }

@@ -40,7 +40,7 @@ pub(super) fn render_media(
         (None, Some(filename)) => content::one_line(filename),
         (None, None) => format!("[{key}]"),
     };
-    Ok(RenderedContent { content, payload: payload::build_payload(fields.required(key)?) })
+    Ok(RenderedContent::new(content, payload::build_payload(fields.required(key)?)))
 }
 
 /// Checks a medium: link or id.

@@ -2,6 +2,8 @@
 //!
 //! Any text passes as an emoji: WhatsApp's set grows with Unicode's.
 
+use kabar_core::domain::message_details::ReactionTo;
+
 use crate::rest::body_fields::{BodyFields, FieldError};
 
 use super::{RenderedContent, WAMID_CHARS, content, payload};
@@ -11,8 +13,10 @@ const EMOJI_CHARS: std::ops::RangeInclusive<usize> = 0..=32;
 
 pub(super) fn render_reaction(fields: &BodyFields<'_>) -> Result<RenderedContent, FieldError> {
     let reaction = fields.object("reaction")?;
-    reaction.text("message_id", &WAMID_CHARS)?;
+    let wamid = reaction.text("message_id", &WAMID_CHARS)?.into();
     let emoji = reaction.text("emoji", &EMOJI_CHARS)?;
     let content = if emoji.is_empty() { "[reaction removed]".to_owned() } else { content::one_line(emoji) };
-    Ok(RenderedContent { content, payload: payload::build_payload(fields.required("reaction")?) })
+    let payload = payload::build_payload(fields.required("reaction")?);
+    let emoji = content::non_empty(Some(emoji)).map(Into::into);
+    Ok(RenderedContent { content, payload, reaction: Some(ReactionTo { wamid, emoji }) })
 }

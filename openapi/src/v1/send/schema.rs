@@ -13,7 +13,7 @@ use poem_openapi::{Enum, Object};
 pub(crate) use interactive::SendInteractive;
 pub(crate) use objects::{
     MessageReference, SendCaptioned, SendContactCard, SendDocument, SendLocation, SendMedium, SendReaction,
-    SendTemplate, SendText,
+    SendTemplate, SendText, TypingIndicator,
 };
 
 /// WhatsApp is the only product.
@@ -24,12 +24,14 @@ pub(crate) enum MessagingProduct {
     Whatsapp,
 }
 
-/// Messages go to single people.
+/// Kind of the recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
 pub(crate) enum RecipientType {
-    /// The only one.
+    /// A person or business.
     Individual,
+    /// A group.
+    Group,
 }
 
 /// Type of a message; names the member that holds its object.
@@ -59,7 +61,7 @@ pub(crate) enum ReadMark {
 
 /// A message to send, or, with `status: "read"`, an inbound message to mark as read.
 ///
-/// To send: `to`, `type`, and the member that `type` names. To mark as read: `status` and
+/// To send: `to` or `recipient`, `type`, and the member that `type` names. To mark as read: `status` and
 /// `message_id`; earlier unread messages of the conversation become read with it. Members inside
 /// the type's object that are not listed here go to WhatsApp unchanged; members that are `null` are
 /// left out.
@@ -68,10 +70,14 @@ pub(crate) enum ReadMark {
 pub(crate) struct SendMessageBody {
     /// Always `whatsapp`.
     pub(crate) messaging_product: MessagingProduct,
-    /// Always `individual`, which is the default.
+    /// `individual`, the default, or `group`.
     pub(crate) recipient_type: Option<RecipientType>,
-    /// The recipient's number, E.164; the leading `+` may be left out.
+    /// The recipient's number, E.164; the leading `+` may be left out. A user id of WhatsApp's is understood
+    /// too. With `recipient_type: "group"` the group's id.
     pub(crate) to: Option<String>,
+    /// WhatsApp's id of the recipient, such as `ID.13491208655302741`; `to` wins.
+    #[oai(validator(min_length = 4, max_length = 131))]
+    pub(crate) recipient: Option<String>,
     /// Type of the message to send.
     #[oai(rename = "type")]
     pub(crate) kind: Option<SendType>,
@@ -100,11 +106,16 @@ pub(crate) struct SendMessageBody {
     pub(crate) reaction: Option<SendReaction>,
     /// The message that this one answers.
     pub(crate) context: Option<MessageReference>,
+    /// Text of yours that the message shows as `callback_data`.
+    #[oai(validator(max_length = 512))]
+    pub(crate) biz_opaque_callback_data: Option<String>,
     /// `read`, to mark a message as read.
     pub(crate) status: Option<ReadMark>,
     /// WhatsApp's id (`wamid.…`) of the message to mark as read.
     #[oai(validator(min_length = 1, max_length = 512))]
     pub(crate) message_id: Option<String>,
+    /// Shows the contact that an answer is being written; with `status: "read"`.
+    pub(crate) typing_indicator: Option<TypingIndicator>,
 }
 
 impl Example for SendMessageBody {
@@ -113,6 +124,7 @@ impl Example for SendMessageBody {
             messaging_product: MessagingProduct::Whatsapp,
             recipient_type: None,
             to: Some("+6281234567890".to_owned()),
+            recipient: None,
             kind: Some(SendType::Text),
             text: Some(SendText { body: "Your order is on its way.".to_owned(), preview_url: None }),
             image: None,
@@ -126,8 +138,10 @@ impl Example for SendMessageBody {
             contacts: None,
             reaction: None,
             context: None,
+            biz_opaque_callback_data: None,
             status: None,
             message_id: None,
+            typing_indicator: None,
         }
     }
 }

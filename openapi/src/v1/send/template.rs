@@ -31,7 +31,7 @@ pub(super) fn render_template(fields: &BodyFields<'_>) -> Result<RenderedContent
     if let Some(slot) = payload.get_mut("language").filter(|slot| slot.is_string()) {
         *slot = json!({ "code": code });
     }
-    Ok(RenderedContent { content: format!("[template] {name}"), payload })
+    Ok(RenderedContent::new(format!("[template] {name}"), payload))
 }
 
 fn read_language<'a>(template: &BodyFields<'a>) -> Result<&'a str, FieldError> {

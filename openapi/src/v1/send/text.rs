@@ -8,8 +8,5 @@ pub(super) fn render_text(fields: &BodyFields<'_>) -> Result<RenderedContent, Fi
     let text = fields.object("text")?;
     let body = text.text("body", &(1..=4096))?;
     text.optional_flag("preview_url")?;
-    Ok(RenderedContent {
-        content: body.to_owned(),
-        payload: payload::build_payload(fields.required("text")?),
-    })
+    Ok(RenderedContent::new(body.to_owned(), payload::build_payload(fields.required("text")?)))
 }

@@ -110,7 +110,7 @@ pub(crate) struct CreateWebhookSubscription {
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub(crate) url: String,
     /// Types of events that are sent.
-    #[oai(validator(min_items = 1, max_items = 10))]
+    #[oai(validator(min_items = 1, max_items = 16))]
     pub(crate) events: Vec<TextValue<EventType>>,
     /// Text for people.
     #[oai(validator(max_length = 500))]
@@ -135,7 +135,7 @@ pub(crate) struct UpdateWebhookSubscription {
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub(crate) url: Option<String>,
     /// Types of events that are sent.
-    #[oai(validator(min_items = 1, max_items = 10))]
+    #[oai(validator(min_items = 1, max_items = 16))]
     pub(crate) events: Option<Vec<TextValue<EventType>>>,
     /// Text for people; null clears it.
     #[oai(validator(max_length = 500))]

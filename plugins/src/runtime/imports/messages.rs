@@ -1,5 +1,9 @@
 //! `messages`: sends, validated now and carried out once the run is committed.
 
+use kabar_core::domain::message::OutgoingMessage;
+use kabar_core::domain::message_details::MessageSource;
+
+use crate::ports::DraftedRequest;
 use crate::report::RequestedEffect;
 use crate::runtime::bindings::kabar::hooks::messages::Host;
 use crate::runtime::bindings::kabar::hooks::types::Refusal;
@@ -20,7 +24,15 @@ impl Host for GuestState {
         }
         let read = self.drafts.read(&body);
         Ok(match read {
-            Ok(draft) => self.record_effect(RequestedEffect::Send { body: body.into(), draft }),
+            Ok(draft) => {
+                let draft = match draft {
+                    DraftedRequest::Send(outgoing) => {
+                        DraftedRequest::Send(OutgoingMessage { source: MessageSource::Hook, ..outgoing })
+                    }
+                    DraftedRequest::MarkRead { wamid } => DraftedRequest::MarkRead { wamid },
+                };
+                self.record_effect(RequestedEffect::Send { body: body.into(), draft })
+            }
             Err(refused) => Err(Refusal {
                 code: refused.code.to_string(),
                 message: refused.message.to_string(),

@@ -143,7 +143,11 @@ async fn an_answer_to_a_message_names_it() {
     answer["context"] = json!({"from": "12025550100", "id": sent["message_id"]});
     tenant.receives(&[answer]).await;
     let row = tenant.get("messages?direction=inbound").await.rows().remove(0);
-    assert_eq!(row["context"], json!({"message_id": sent["message_id"]}));
+    assert_eq!(
+        row["context"],
+        json!({"message_id": sent["message_id"], "from": "+12025550100", "forwarded": false,
+            "frequently_forwarded": false, "referred_product": null})
+    );
     let letter = Tenant::letter(&from(1), "you are welcome");
     tenant.post("messages", &letter).await.is(200);
 }

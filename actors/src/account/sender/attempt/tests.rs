@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use kabar_core::domain::address::Address;
 use kabar_core::domain::command::CommandReply;
 use kabar_core::domain::message::{MessageKind, OutgoingMessage};
-use kabar_core::domain::phone::Phone;
+use kabar_core::domain::message_details::MessageSource;
 use kabar_core::domain::time::Timestamp;
 
 use super::*;
@@ -50,11 +51,14 @@ async fn no_call_is_made_for_an_attempt_that_was_begun_too_long_ago() {
 
 fn template() -> OutgoingMessage {
     OutgoingMessage {
-        to: Phone::parse("+628120000001").unwrap(),
+        to: Address::parse("+628120000001").unwrap(),
         kind: MessageKind::Template,
         content: "hello".into(),
         payload: "{}".into(),
         context: None,
+        reaction: None,
+        callback_data: None,
+        source: MessageSource::Api,
     }
 }
 

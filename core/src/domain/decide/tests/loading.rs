@@ -6,29 +6,35 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::world::{Decided, START_MS, World, inbound, outgoing, phone, text};
+use super::world::{
+    Decided, START_MS, World, accepted, inbound, item, message_item, outgoing, phone, status_report, text,
+};
+use crate::domain::address::Address;
 use crate::domain::command::{
     AccountCommand, CommandRefusal, CommandReply, ConversationPatch, EffectAction, EffectCommand,
 };
-use crate::domain::contact::{ContactPatch, NewContact};
+use crate::domain::contact::{ContactPatch, NewContact, NewIdentifier};
 use crate::domain::conversation::ConversationStatus;
 use crate::domain::due_time::DueTime;
 use crate::domain::effect::{EffectId, EffectRefusal};
+use crate::domain::identity::{IdentifierKey, Party, UserId};
+use crate::domain::inbound::{InboundFact, InboundMessage, ItemOwner, StatusReport};
 use crate::domain::loaded_rows::LoadedRows;
-use crate::domain::message::{
-    Direction, InboundItem, InboundMessage, MessageKind, OutgoingMessage, SendOutcome, StatusReport,
-    WaitingMessage,
-};
+use crate::domain::message::{Direction, MessageKind, OutgoingMessage, SendOutcome, WaitingMessage};
 use crate::domain::monotonic::MonotonicInstant;
 use crate::domain::phone::Phone;
 use crate::domain::row_needs::{RowNeed, RowNeeds};
 use crate::domain::status::MessageStatus;
-use crate::domain::time::Timestamp;
+use crate::domain::wamid::wamid_key;
 use crate::ids::{ContactId, ConversationId, MessageId, RunId};
 
 /// The wamid of the account's nth outbound message.
 fn outbound_wamid(nth: usize) -> Arc<str> {
     format!("out.{nth}").into()
+}
+
+fn user_id(nth: usize) -> Option<UserId> {
+    (nth < 3).then(|| UserId::parse(&format!("ID.{nth}")).unwrap())
 }
 
 fn contact_phone(nth: usize) -> Phone {
@@ -38,7 +44,7 @@ fn contact_phone(nth: usize) -> Phone {
 /// A command whose rows are named by their places, of which each world has its own.
 #[derive(Debug, Clone)]
 enum Operation {
-    Receive { wamids: Vec<usize>, phone: usize, named: bool },
+    Receive { wamids: Vec<usize>, phone: usize, user: usize, named: bool },
     Report { nth: usize, status: MessageStatus, echo: bool },
     Send { phone: usize },
     MarkRead { wamid: usize },
@@ -46,7 +52,7 @@ enum Operation {
     CreateContact { phone: usize, named: bool },
     PatchContact { nth: usize, named: bool },
     BeginSends,
-    RecordSend { nth: usize, accepted: bool },
+    RecordSend { nth: usize, taken: bool },
     CarryOut { run: usize, wamid: usize, phone: usize },
 }
 
@@ -59,8 +65,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]);
     let states = proptest::sample::select(&[ConversationStatus::Open, ConversationStatus::Resolved]);
     prop_oneof![
-        (proptest::collection::vec(0_usize..6, 1..3), 0_usize..3, any::<bool>())
-            .prop_map(|(wamids, phone, named)| Operation::Receive { wamids, phone, named }),
+        (proptest::collection::vec(0_usize..6, 1..3), 0_usize..3, 0_usize..4, any::<bool>())
+            .prop_map(|(wamids, phone, user, named)| Operation::Receive { wamids, phone, user, named }),
         (0_usize..3, statuses, any::<bool>()).prop_map(|(nth, status, echo)| Operation::Report {
             nth,
             status,
@@ -72,7 +78,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         (0_usize..3, any::<bool>()).prop_map(|(phone, named)| Operation::CreateContact { phone, named }),
         (0_usize..3, any::<bool>()).prop_map(|(nth, named)| Operation::PatchContact { nth, named }),
         Just(Operation::BeginSends),
-        (0_usize..3, any::<bool>()).prop_map(|(nth, accepted)| Operation::RecordSend { nth, accepted }),
+        (0_usize..3, any::<bool>()).prop_map(|(nth, taken)| Operation::RecordSend { nth, taken }),
         (0_usize..2, 0_usize..6, 0_usize..3).prop_map(|(run, wamid, phone)| Operation::CarryOut {
             run,
             wamid,
@@ -101,28 +107,34 @@ impl World {
     fn command(&self, operation: &Operation) -> AccountCommand {
         let name = |named: &bool| named.then(|| Arc::<str>::from("Rani"));
         let inbound = |wamid: &usize| Arc::<str>::from(format!("in.{wamid}"));
-        let template =
-            |phone: &usize| OutgoingMessage { to: contact_phone(*phone), ..outgoing(MessageKind::Template) };
+        let template = |phone: &usize| OutgoingMessage {
+            to: Address::Phone(contact_phone(*phone)),
+            ..outgoing(MessageKind::Template)
+        };
         match operation {
-            Operation::Receive { wamids, phone, named } => {
+            Operation::Receive { wamids, phone, user, named } => {
+                let party = Party {
+                    // The highest place stands for an absent identifier.
+                    user_id: user_id(*user),
+                    phone: (*phone < 2 || *user == 3).then(|| contact_phone(*phone)),
+                    name: name(named),
+                    ..Party::default()
+                };
                 let message = |wamid| InboundMessage {
                     wamid: inbound(wamid),
-                    from: contact_phone(*phone),
-                    profile_name: name(named),
+                    owner: ItemOwner::Person(party.clone()),
                     ..text("", START_MS)
                 };
-                AccountCommand::Ingest(
-                    wamids.iter().map(|wamid| InboundItem::Message(message(wamid))).collect(),
-                )
+                AccountCommand::Ingest(wamids.iter().map(|wamid| message_item(message(wamid))).collect())
             }
             Operation::Report { nth, status, echo } => {
-                AccountCommand::Ingest(vec![InboundItem::Status(StatusReport {
-                    wamid: outbound_wamid(*nth),
+                let report = StatusReport {
                     echo: echo.then(|| self.outbound(*nth)),
-                    status: *status,
-                    at: Timestamp::from_millis(START_MS),
                     error: None,
-                })])
+                    recipient: Some(Party::of_phone(contact_phone(*nth))),
+                    ..status_report(&outbound_wamid(*nth), *status, START_MS)
+                };
+                AccountCommand::Ingest(vec![item(InboundFact::Status(Box::new(report)))])
             }
             Operation::Send { phone } => AccountCommand::Send(template(phone)),
             Operation::MarkRead { wamid } => AccountCommand::MarkRead { wamid: inbound(wamid) },
@@ -135,7 +147,7 @@ impl World {
                 })
             }
             Operation::CreateContact { phone, named } => AccountCommand::CreateContact(NewContact {
-                phone: contact_phone(*phone),
+                identifier: NewIdentifier::Phone(contact_phone(*phone)),
                 name: name(named),
                 email: None,
                 metadata: None,
@@ -150,10 +162,9 @@ impl World {
                 settle_by: DueTime::from_row(self.now),
                 loaded_at: MonotonicInstant::START,
             },
-            Operation::RecordSend { nth, accepted } => {
+            Operation::RecordSend { nth, taken } => {
                 let (wamid, wait) = (outbound_wamid(*nth), Duration::from_secs(1));
-                let outcome =
-                    if *accepted { SendOutcome::Accepted { wamid } } else { SendOutcome::Retry { wait } };
+                let outcome = if *taken { accepted(&wamid) } else { SendOutcome::Retry { wait } };
                 AccountCommand::RecordSends(vec![(self.outbound(*nth), outcome)])
             }
             Operation::CarryOut { run, wamid, phone } => AccountCommand::CarryOut(vec![
@@ -175,8 +186,9 @@ impl World {
         needs.unread.extend(self.threads.keys());
         needs.messages.extend(self.messages.keys());
         for nth in 0..3 {
-            needs.insert_need(RowNeed::ConversationOfPhone(contact_phone(nth)));
-            needs.insert_need(RowNeed::ParkedStatuses(outbound_wamid(nth)));
+            needs.insert_need(RowNeed::Identifier(IdentifierKey::Number(contact_phone(nth))));
+            needs.identifiers.extend(user_id(nth).map(IdentifierKey::User));
+            needs.insert_need(RowNeed::ParkedItems(wamid_key(&outbound_wamid(nth))));
         }
         for nth in 0..6 {
             needs.insert_need(RowNeed::MessageOfWamid(format!("in.{nth}").into()));
@@ -195,7 +207,9 @@ impl World {
         for (_, thread) in self.threads.values().enumerate().filter(|(nth, _)| drawn(*nth)) {
             facts.put_conversation(thread.clone());
             needs.conversations.remove(&thread.id);
-            needs.phones.remove(&thread.contact.phone);
+            thread.contact.identity.keys().iter().for_each(|key| {
+                needs.identifiers.remove(key);
+            });
         }
         for (_, message) in self.messages.values().enumerate().filter(|(nth, _)| drawn(nth + 3)) {
             facts.put_message(message.clone());
@@ -277,7 +291,12 @@ fn a_number_that_wrote_in_first_is_a_contact_already() {
     let mut world = World::new();
     world.ingest(vec![inbound("a")]);
     let id = world.thread().contact.id;
-    let new = NewContact { phone: phone("+6281200000001"), name: None, email: None, metadata: None };
+    let new = NewContact {
+        identifier: NewIdentifier::Phone(phone("+6281200000001")),
+        name: None,
+        email: None,
+        metadata: None,
+    };
     let commands = [AccountCommand::Ingest(vec![inbound("b")]), AccountCommand::CreateContact(new)];
     let decided = run_batch(&mut world, &commands);
     assert_eq!(decided.results, [Ok(CommandReply::Ingested), Err(CommandRefusal::ContactExists(id))]);
@@ -289,12 +308,16 @@ fn a_resident_conversation_says_nothing_of_its_contacts_row() {
     world.ingest(vec![inbound("a")]);
     let mut facts = LoadedRows::default();
     facts.put_conversation(Arc::new(world.thread().clone()));
-    let number = phone("+6281200000001");
-    assert!(facts.conversation_with(&number).unwrap().is_some());
-    assert_eq!(facts.contact_of(&number).unwrap_err().0, RowNeed::ContactOfPhone(number.clone()));
-    let needs = RowNeeds { contact_phones: [number.clone()].into(), ..RowNeeds::default() };
-    facts.merge_rows(World::new().load(&needs));
-    assert_eq!(facts.contact_of(&number), Ok(None), "looked for, and absent");
+    let id = world.thread().contact.id;
+    let number = IdentifierKey::Number(phone("+6281200000001"));
+    assert_eq!(facts.contact_of(&number), Ok(Some(id)));
+    assert!(facts.conversation_of(id).unwrap().is_some() && facts.contact_ref(id).unwrap().is_some());
+    assert_eq!(facts.find_contact(id).unwrap_err().0, RowNeed::Contact(id));
+    let other = IdentifierKey::Number(phone("+6281200000002"));
+    assert_eq!(facts.contact_of(&other).unwrap_err().0, RowNeed::Identifier(other.clone()));
+    let needs =
+        RowNeeds { identifiers: [other.clone()].into(), contacts: [id].into(), ..RowNeeds::default() };
     facts.merge_rows(world.load(&needs));
-    assert!(facts.contact_of(&number).unwrap().is_some());
+    assert_eq!(facts.contact_of(&other), Ok(None), "looked for, and absent");
+    assert!(facts.find_contact(id).unwrap().is_some());
 }

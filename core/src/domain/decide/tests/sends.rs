@@ -28,7 +28,7 @@ fn an_attempt_counts_before_it_is_made_and_nobody_sees_it() {
     let (seen, of_second) =
         (world.message(first).as_waiting().unwrap(), world.message(second).as_waiting().unwrap());
     // What is settled meanwhile is not begun again.
-    let accepted = SendOutcome::Accepted { wamid: "out".into() };
+    let accepted = accepted("out");
     world.run(&AccountCommand::RecordSends(vec![(first, accepted)])).0.unwrap();
     let (reply, _) = world.run(&begin(vec![seen, of_second]));
     assert!(matches!(reply, Ok(CommandReply::Sends(begun)) if begun.len() == 1 && begun[0].id == second));

@@ -3,21 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::domain::account::AccountProfile;
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use crate::domain::address::Address;
 use crate::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use crate::domain::contact::Contact;
 use crate::domain::conversation::Conversation;
 use crate::domain::decide::{DecideError, decide_command};
 use crate::domain::draft::{AccountChanges, Draft};
 use crate::domain::effect::EffectId;
+use crate::domain::identity::{IdentifierKey, Party};
+use crate::domain::inbound::{InboundFact, InboundItem, InboundMessage, ItemOwner, StatusReport};
 use crate::domain::loaded_rows::LoadedRows;
-use crate::domain::message::{
-    InboundItem, InboundMessage, Message, MessageError, MessageKind, OutgoingMessage, StatusReport,
-};
+use crate::domain::message::{Direction, Message, MessageError, MessageKind, OutgoingMessage, SendOutcome};
+use crate::domain::message_details::MessageSource;
+use crate::domain::parked::ParkedItem;
 use crate::domain::phone::Phone;
 use crate::domain::row_needs::RowNeeds;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
+use crate::domain::wamid::wamid_key;
 use crate::ids::{AccountId, ContactId, ConversationId, IdSource, MessageId, OrganisationId, ulid};
 
 /// Ids that count up.
@@ -50,7 +55,8 @@ pub(super) struct World {
     pub(super) contacts: BTreeMap<ContactId, Arc<Contact>>,
     pub(super) threads: BTreeMap<ConversationId, Arc<Conversation>>,
     pub(super) messages: BTreeMap<MessageId, Arc<Message>>,
-    pub(super) parked: Vec<StatusReport>,
+    pub(super) parked: Vec<ParkedItem>,
+    pub(super) identifiers: BTreeMap<IdentifierKey, ContactId>,
     pub(super) effects: BTreeSet<EffectId>,
     ids: u128,
 }
@@ -67,6 +73,9 @@ impl World {
             phone: phone("+15550100922"),
             name: None,
             status: AccountStatus::Connected,
+            status_reason: None,
+            recovery: None,
+            profile: AccountProfile::default(),
             access_token: Secret::new("t"),
             app_secret: None,
             messages_per_second: 80,
@@ -81,6 +90,7 @@ impl World {
             threads: BTreeMap::new(),
             messages: BTreeMap::new(),
             parked: Vec::new(),
+            identifiers: BTreeMap::new(),
             effects: BTreeSet::new(),
             ids: 0,
         }
@@ -92,24 +102,28 @@ impl World {
         for message in self.messages.values() {
             let unread = message.status == MessageStatus::Received;
             if needs.messages.contains(&message.id)
-                || message.wamid.as_ref().is_some_and(|wamid| needs.wamids.contains(wamid))
+                || message.wamid.as_ref().is_some_and(|wamid| needs.wamids.contains(&wamid_key(wamid)))
                 || (unread && needs.unread.contains(&message.conversation_id))
             {
                 facts.put_message(message.clone());
             }
         }
-        let mut phones = needs.phones.clone();
-        for contact in self.contacts.values() {
-            if needs.contacts.contains(&contact.id) {
-                phones.insert(contact.phone.clone());
-                facts.put_absent_conversation(&contact.phone);
-            }
-            if phones.contains(&contact.phone) || needs.contact_phones.contains(&contact.phone) {
-                facts.put_contact(contact.clone());
+        let mut wanted = needs.contacts.clone();
+        for key in &needs.identifiers {
+            if let Some(id) = self.identifiers.get(key) {
+                wanted.insert(*id);
             }
         }
-        for thread in self.threads.values() {
-            if needs.conversations.contains(&thread.id) || phones.contains(&thread.contact.phone) {
+        for id in wanted {
+            let Some(contact) = self.contacts.get(&id) else { continue };
+            facts.put_contact(contact.clone());
+            facts.put_absent_conversation(id);
+            for thread in self.threads.values().filter(|thread| thread.contact.id == id) {
+                facts.put_conversation(thread.clone());
+            }
+        }
+        for id in &needs.conversations {
+            if let Some(thread) = self.threads.get(id) {
                 facts.put_conversation(thread.clone());
             }
         }
@@ -158,8 +172,20 @@ impl World {
         self.contacts.extend(changes.contacts.clone());
         self.threads.extend(changes.conversations.clone());
         self.messages.extend(changes.messages.clone());
-        self.parked.retain(|report| !changes.unparked.contains(&report.wamid));
-        self.parked.extend(changes.parked.clone());
+        for merge in &changes.merges {
+            for message in self.messages.values_mut() {
+                if message.conversation_id == merge.from {
+                    let moved = Arc::make_mut(message);
+                    (moved.conversation_id, moved.contact_id) = (merge.into, merge.contact);
+                }
+            }
+        }
+        self.identifiers.extend(changes.identifiers.clone());
+        self.parked.retain(|item| !changes.unparked.contains(&item.wamid_key));
+        for item in &changes.parked {
+            self.parked.retain(|known| known.wamid_key != item.wamid_key || known.slot() != item.slot());
+            self.parked.push(item.clone());
+        }
         for settled in &changes.effects {
             assert!(self.effects.remove(&settled.id), "carried out twice");
         }
@@ -200,26 +226,46 @@ pub(super) fn phone(text: &str) -> Phone {
     Phone::parse(text).unwrap()
 }
 
+pub(super) fn person(number: &str, name: &str) -> Party {
+    Party { name: Some(name.into()), ..Party::of_phone(phone(number)) }
+}
+
 pub(super) fn text(wamid: &str, at_ms: i64) -> InboundMessage {
     InboundMessage {
         wamid: wamid.into(),
-        from: phone("+6281200000001"),
-        profile_name: Some("Rani".into()),
+        owner: ItemOwner::Person(person("+6281200000001", "Rani")),
+        direction: Direction::Inbound,
+        source: MessageSource::Inbound,
+        standby: false,
         at: Timestamp::from_millis(at_ms),
+        past_status: None,
         kind: MessageKind::Text,
+        placeholder: false,
         content: "hi".into(),
         payload: r#"{"body":"hi"}"#.into(),
         context: None,
+        referral: None,
+        reaction: None,
+        identity_change: None,
+        shared_number: None,
     }
 }
 
-pub(super) fn inbound(wamid: &str) -> InboundItem {
-    InboundItem::Message(text(wamid, START_MS))
+pub(super) fn item(fact: InboundFact) -> InboundItem {
+    InboundItem { fact, raw: None }
 }
 
-pub(super) fn report(wamid: &str, status: MessageStatus, at_ms: i64) -> InboundItem {
+pub(super) fn message_item(message: InboundMessage) -> InboundItem {
+    item(InboundFact::Message(Box::new(message)))
+}
+
+pub(super) fn inbound(wamid: &str) -> InboundItem {
+    message_item(text(wamid, START_MS))
+}
+
+pub(super) fn status_report(wamid: &str, status: MessageStatus, at_ms: i64) -> StatusReport {
     let failed = status == MessageStatus::Failed;
-    InboundItem::Status(StatusReport {
+    StatusReport {
         wamid: wamid.into(),
         echo: None,
         status,
@@ -229,16 +275,30 @@ pub(super) fn report(wamid: &str, status: MessageStatus, at_ms: i64) -> InboundI
             message: "no".into(),
             provider_code: Some(1),
         }),
-    })
+        refuses_account: false,
+        recipient: None,
+        pricing: None,
+    }
+}
+
+pub(super) fn report(wamid: &str, status: MessageStatus, at_ms: i64) -> InboundItem {
+    item(InboundFact::Status(Box::new(status_report(wamid, status, at_ms))))
+}
+
+pub(super) fn accepted(wamid: &str) -> SendOutcome {
+    SendOutcome::Accepted { wamid: Some(wamid.into()), hold_reason: None, recipient: Party::default() }
 }
 
 pub(super) fn outgoing(kind: MessageKind) -> OutgoingMessage {
     OutgoingMessage {
-        to: phone("+6281200000001"),
+        to: Address::Phone(phone("+6281200000001")),
         kind,
         content: "yo".into(),
         payload: "{}".into(),
         context: None,
+        reaction: None,
+        callback_data: None,
+        source: MessageSource::Api,
     }
 }
 

@@ -2,40 +2,29 @@
 //!
 //! One action object for all types; a type leaves out the members that it does not use.
 
-use poem_openapi::{Enum, Object};
+use poem_openapi::Object;
 
 use super::SendMedium;
 use crate::rest::text::FreeObject;
 
-/// The type of an interactive message; it decides what `action` holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
-pub(crate) enum InteractiveType {
-    Button,
-    List,
-    CtaUrl,
-    Product,
-    ProductList,
-    Flow,
-    LocationRequestMessage,
-    CatalogMessage,
-    AddressMessage,
-}
-
 /// An interactive message.
 #[derive(Debug, Clone, Object)]
 pub(crate) struct SendInteractive {
-    /// Type of the interactive message.
-    #[oai(rename = "type")]
-    pub(crate) kind: InteractiveType,
+    /// WhatsApp's word for its type, which decides what `action` holds: `button`, `list`, `cta_url`, `flow`,
+    /// `product`, `product_list`, `catalog_message`, `address_message`, `location_request_message`, `carousel`,
+    /// `call_permission_request`, `voice_call`, `request_contact_info`, `order_details`, `order_status`, … A type
+    /// that is not checked here goes to WhatsApp as it is, if the object has at most 32 KiB. `reply_buttons` is
+    /// understood as `button`.
+    #[oai(rename = "type", validator(min_length = 1, max_length = 64))]
+    pub(crate) kind: String,
     /// Above the body. A list takes a text only.
     pub(crate) header: Option<InteractiveHeader>,
-    /// The text; only `product` may go without.
+    /// The text, which most types need.
     pub(crate) body: Option<InteractiveText>,
     /// Below the body; at most 60 characters.
     pub(crate) footer: Option<InteractiveText>,
-    /// Actions that the recipient can take.
-    pub(crate) action: InteractiveAction,
+    /// Actions that the recipient can take, which most types need.
+    pub(crate) action: Option<InteractiveAction>,
 }
 
 /// A header: a text of at most 60 characters, or a medium.
@@ -55,11 +44,12 @@ pub(crate) struct InteractiveHeader {
     pub(crate) document: Option<SendMedium>,
 }
 
-/// A text of an interactive message: a body of at most 1024 characters, a footer of at most 60.
+/// A text of an interactive message: a body of at most 1024 characters, or 4096 in a `list`; a footer of at most
+/// 60.
 #[derive(Debug, Clone, Object)]
 pub(crate) struct InteractiveText {
     /// The text.
-    #[oai(validator(min_length = 1, max_length = 1024))]
+    #[oai(validator(min_length = 1, max_length = 4096))]
     pub(crate) text: String,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The limits here are for readers and generators; the modules of `send` enforce them.
 
-use poem_openapi::Object;
+use poem_openapi::{Enum, Object};
 use serde_json::Value;
 
 /// A plain text.
@@ -153,4 +153,20 @@ pub(crate) struct MessageReference {
     /// WhatsApp's id (`wamid.…`).
     #[oai(validator(min_length = 1, max_length = 512))]
     pub(crate) message_id: String,
+}
+
+/// Shows the contact that an answer is being written.
+#[derive(Debug, Clone, Object)]
+pub(crate) struct TypingIndicator {
+    /// Always `text`.
+    #[oai(rename = "type")]
+    pub(crate) kind: TypingKind,
+}
+
+/// Kind of a typing indicator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+pub(crate) enum TypingKind {
+    /// The only one.
+    Text,
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{MessageKind, SendBody, parse};
+use super::{MessageKind, SendBody, read};
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -56,6 +56,8 @@ fn member() -> impl Strategy<Value = String> {
             "status",
             "context",
             "to",
+            "recipient",
+            "recipient_type",
         ])
         .prop_map(str::to_owned),
         ".{0,6}",
@@ -86,7 +88,7 @@ fn nearly_right() -> impl Strategy<Value = Value> {
 }
 
 fn holds(body: &Value) -> Result<(), TestCaseError> {
-    match parse(body) {
+    match read(body) {
         Ok(SendBody::Send(outgoing)) => {
             let payload: Value = serde_json::from_str(&outgoing.payload).expect("payload is JSON");
             // WhatsApp's contacts are the one array among the types' objects.
@@ -95,7 +97,7 @@ fn holds(body: &Value) -> Result<(), TestCaseError> {
             prop_assert!(outgoing.content.chars().count() <= 4096);
             prop_assert!(!outgoing.content.contains('\0') && !outgoing.payload.contains("\\u0000"));
         }
-        Ok(SendBody::MarkRead { wamid }) => prop_assert!(!wamid.is_empty()),
+        Ok(SendBody::MarkRead { wamid, .. }) => prop_assert!(!wamid.is_empty()),
         Err(error) => prop_assert!(error.message.len() < 10_000),
     }
     Ok(())

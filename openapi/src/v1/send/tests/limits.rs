@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{FieldErrorKind, body, letters, parse, refused};
+use super::{FieldErrorKind, body, letters, read, refused, sent};
 
 /// One limit: how to make a body with this size, the largest size, and the field to be named.
 type LimitCase = (&'static str, fn(usize) -> Value, usize, &'static str);
@@ -74,6 +74,15 @@ const LIMITS: &[LimitCase] = &[
         "template.components",
     ),
     ("body", |n| interactive(&json!({"body": {"text": letters(n)}})), 1024, "interactive.body.text"),
+    (
+        "list body",
+        |n| {
+            let action = json!({"button": "open", "sections": [{"rows": rows("r", 1)}]});
+            interactive(&json!({"type": "list", "body": {"text": letters(n)}, "action": action}))
+        },
+        4096,
+        "interactive.body.text",
+    ),
     ("footer", |n| interactive(&json!({"footer": {"text": letters(n)}})), 60, "interactive.footer.text"),
     (
         "header",
@@ -179,6 +188,16 @@ const LIMITS: &[LimitCase] = &[
         "reaction.message_id",
     ),
     (
+        "callback data",
+        |n| {
+            let mut body = body("text", json!({"body": "hi"}));
+            body["biz_opaque_callback_data"] = json!(letters(n));
+            body
+        },
+        512,
+        "biz_opaque_callback_data",
+    ),
+    (
         "read",
         |n| json!({"messaging_product": "whatsapp", "status": "read", "message_id": letters(n)}),
         512,
@@ -190,7 +209,7 @@ const LIMITS: &[LimitCase] = &[
 fn the_bound_is_accepted_and_one_beyond_refused() {
     for (name, make, most, param) in LIMITS {
         let at_bound = make(*most);
-        assert!(parse(&at_bound).is_ok(), "{name}: {:?}", parse(&at_bound));
+        assert!(read(&at_bound).is_ok(), "{name}: {:?}", read(&at_bound));
         assert_eq!(
             refused(&make(*most + 1)),
             (FieldErrorKind::InvalidFieldValue, (*param).to_owned()),
@@ -202,15 +221,24 @@ fn the_bound_is_accepted_and_one_beyond_refused() {
 #[test]
 fn what_must_say_something_is_not_empty() {
     for (name, make, _, param) in LIMITS {
-        let may_be_empty =
-            ["image", "video", "document", "place", "address", "row description", "emoji", "components"];
+        let may_be_empty = [
+            "image",
+            "video",
+            "document",
+            "place",
+            "address",
+            "row description",
+            "emoji",
+            "components",
+            "callback data",
+        ];
         let needs_more = ["link", "cta url", "rows of two sections"];
         if needs_more.contains(name) || (*name == "section title") {
             continue;
         }
         let empty = make(0);
         if may_be_empty.contains(name) {
-            assert!(parse(&empty).is_ok(), "{name}: {:?}", parse(&empty));
+            assert!(read(&empty).is_ok(), "{name}: {:?}", read(&empty));
         } else {
             assert_eq!(refused(&empty).1, *param, "{name}");
         }
@@ -258,7 +286,9 @@ fn refusals_beyond_lengths_name_their_field() {
         (body("contacts", card), MissingRequiredField, "contacts[1].name.formatted_name"),
         (body("contacts", json!({})), InvalidFieldValue, "contacts"),
         (body("reaction", json!({"message_id": "a"})), MissingRequiredField, "reaction.emoji"),
-        (interactive(&json!({"type": "carousel"})), InvalidFieldValue, "interactive.type"),
+        (interactive(&json!({"type": null})), MissingRequiredField, "interactive.type"),
+        (interactive(&json!({"type": "Carousel!"})), InvalidFieldValue, "interactive.type"),
+        (interactive(&json!({"type": ""})), InvalidFieldValue, "interactive.type"),
         (interactive(&json!({"body": null})), MissingRequiredField, "interactive.body"),
         (interactive(&json!({"action": null})), MissingRequiredField, "interactive.action"),
         (interactive(&json!({"header": {"type": "audio"}})), InvalidFieldValue, "interactive.header.type"),
@@ -284,16 +314,47 @@ fn refusals_beyond_lengths_name_their_field() {
 fn whatsapps_shops_and_forms_pass_with_their_action() {
     for kind in ["product_list", "flow", "location_request_message", "catalog_message", "address_message"] {
         let body = interactive(&json!({"type": kind, "action": {"name": kind, "parameters": {"x": 1}}}));
-        assert!(parse(&body).is_ok(), "{kind}");
+        assert!(read(&body).is_ok(), "{kind}");
     }
     let product = json!({"type": "product", "action": {"catalog_id": "1", "product_retailer_id": "2"}});
-    assert!(parse(&body("interactive", product)).is_ok());
+    assert!(read(&body("interactive", product)).is_ok());
+}
+
+#[test]
+fn a_type_of_tomorrow_passes_whole_within_its_bound() {
+    let types =
+        ["carousel", "call_permission_request", "voice_call", "request_contact_info", "order_details"];
+    for kind in types.into_iter().chain(["order_status", "a_type_of_2027"]) {
+        let object = json!({"type": kind, "cards": [{"card_index": 0}], "action": {"cards": [1.5]}});
+        let outgoing = sent(&body("interactive", object.clone()));
+        assert_eq!(*outgoing.content, format!("[{kind}]"));
+        assert_eq!(serde_json::from_str::<Value>(&outgoing.payload).unwrap(), object);
+    }
+    let carousel = |bytes: usize| {
+        let empty = json!({"type": "carousel", "x": ""}).to_string().len();
+        body("interactive", json!({"type": "carousel", "x": "y".repeat(bytes - empty)}))
+    };
+    assert!(read(&carousel(32 * 1024)).is_ok());
+    let beyond = refused(&carousel(32 * 1024 + 1));
+    assert_eq!(beyond, (FieldErrorKind::InvalidFieldValue, "interactive".to_owned()));
+    let long = json!({"type": "carousel", "body": {"text": letters(5000)}});
+    assert_eq!(sent(&body("interactive", long)).content.chars().count(), 4096);
+}
+
+#[test]
+fn kirimdevs_word_for_buttons_becomes_whatsapps() {
+    let outgoing = sent(&interactive(&json!({"type": "reply_buttons"})));
+    let payload: Value = serde_json::from_str(&outgoing.payload).unwrap();
+    assert_eq!((&payload["type"], &*outgoing.content), (&json!("button"), "choose"));
+    let twice = [button("a", "A"), button("a", "B")];
+    let body = interactive(&json!({"type": "reply_buttons", "action": {"buttons": twice}}));
+    assert_eq!(refused(&body).1, "interactive.action.buttons[1].reply.id");
 }
 
 #[test]
 fn the_poles_and_the_date_line_are_places() {
     for (latitude, longitude) in [(90.0, 180.0), (-90.0, -180.0), (0.0, 0.0)] {
         let location = body("location", json!({"latitude": latitude, "longitude": longitude}));
-        assert!(parse(&location).is_ok());
+        assert!(read(&location).is_ok());
     }
 }

@@ -1,0 +1,121 @@
+//! Raw items: what WhatsApp sent, by the key of the message that it is about.
+//!
+//! Invariant: the same item is kept once. Of a message that was taken back nothing with its content is kept;
+//! the statuses stay.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::dialect::{BulkStatement, ColumnKind};
+use super::row::RowPlace;
+use super::{Store, StoreError};
+use crate::domain::draft::AccountChanges;
+use crate::domain::inbound::{RawItem, RawRole};
+use crate::domain::time::Timestamp;
+
+const TABLE: &str = "raw_items";
+
+/// Inserts all rows of an array that are not stored yet.
+pub(super) const INSERT: BulkStatement = BulkStatement {
+    text: "\
+INSERT INTO raw_items (account, wamid_key, digest, role, body, received_at, place) \
+SELECT r.account, r.wamid_key, r.digest, r.role, r.body, r.received_at, r.place FROM {rows} WHERE true \
+ON CONFLICT (account, wamid_key, digest) DO NOTHING",
+    columns: &[
+        ("account", ColumnKind::Int),
+        ("wamid_key", ColumnKind::Text),
+        ("digest", ColumnKind::Text),
+        ("role", ColumnKind::Text),
+        ("body", ColumnKind::Text),
+        ("received_at", ColumnKind::Int),
+        ("place", ColumnKind::Int),
+    ],
+};
+
+/// Deletes the items with content of all messages of an array, but for those that the array keeps, because the
+/// same commit writes them.
+pub(super) const ERASE: BulkStatement = BulkStatement {
+    text: "\
+DELETE FROM raw_items \
+WHERE (account, wamid_key) IN (SELECT r.account, r.wamid_key FROM {rows} WHERE r.kept IS NULL) \
+AND role <> 'status' AND (account, wamid_key, digest) NOT IN \
+    (SELECT r.account, r.wamid_key, r.kept FROM {rows} WHERE r.kept IS NOT NULL)",
+    columns: &[("account", ColumnKind::Int), ("wamid_key", ColumnKind::Text), ("kept", ColumnKind::Text)],
+};
+
+/// The statement of [`Store::raw_items_of`].
+pub(super) const SELECT: &str = "SELECT role, body FROM raw_items WHERE account = $1 AND wamid_key = $2 \
+     ORDER BY received_at, place";
+
+/// A row of `raw_items`.
+#[derive(Debug, Serialize)]
+pub(super) struct RawRow<'a> {
+    account: i64,
+    wamid_key: &'a str,
+    digest: String,
+    role: &'static str,
+    body: &'a str,
+    received_at: i64,
+    place: usize,
+}
+
+impl<'a> RawRow<'a> {
+    /// Creates the row of an item of this account, at this place of a commit.
+    pub(super) fn from_item(account: i64, at: Timestamp, (place, item): (usize, &'a RawItem)) -> Self {
+        Self {
+            account,
+            wamid_key: &item.wamid_key,
+            digest: hex::encode(item.digest),
+            role: item.role.as_str(),
+            body: &item.body,
+            received_at: at.millis(),
+            place,
+        }
+    }
+}
+
+/// A message that was taken back, or an item of such a message that stays.
+#[derive(Debug, Serialize)]
+pub(super) struct ErasedRawRow<'a> {
+    account: i64,
+    wamid_key: &'a str,
+    kept: Option<String>,
+}
+
+impl<'a> ErasedRawRow<'a> {
+    /// Creates the rows of a commit.
+    pub(super) fn from_changes(account: i64, changes: &'a AccountChanges) -> Vec<Self> {
+        let is_erased = |item: &&RawItem| changes.erased.iter().any(|one| one.wamid_key == item.wamid_key);
+        let erased = changes.erased.iter();
+        let erased = erased.map(|one| Self { account, wamid_key: &one.wamid_key, kept: None });
+        let kept = changes.raw.iter().filter(is_erased).map(|item| Self {
+            account,
+            wamid_key: &item.wamid_key,
+            kept: Some(hex::encode(item.digest)),
+        });
+        erased.chain(kept).collect()
+    }
+}
+
+impl Store {
+    /// Returns what WhatsApp sent about a message, in the order in which it came.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn raw_items_of(
+        &self,
+        account_number: i64,
+        wamid_key: &str,
+    ) -> Result<Vec<(RawRole, Arc<str>)>, StoreError> {
+        let rows = self.engine.fetch_rows(SELECT, vec![account_number.into(), wamid_key.into()]).await?;
+        let at = RowPlace { table: TABLE, id: wamid_key };
+        rows.iter()
+            .map(|row| {
+                let mut fields = row.read_fields(TABLE);
+                let role = at.check_value("role", RawRole::parse(&fields.take_text()?))?;
+                Ok((role, fields.take_text()?.into()))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,104 @@
+//! Raw items, and the content of messages that were taken back: once, in order, and gone from rows and log.
+
+use super::*;
+use crate::domain::draft::ErasedMessage;
+use crate::domain::inbound::{RawItem, RawRole};
+
+/// A raw item; equal bodies have equal digests.
+pub(super) fn raw(key: &str, role: RawRole, body: &str) -> RawItem {
+    let mut digest = [0; 16];
+    for (place, byte) in digest.iter_mut().zip(body.bytes()) {
+        *place = byte;
+    }
+    RawItem { wamid_key: text(key), role, body: text(body), digest }
+}
+
+async fn keep(store: &Store, owner: &mut Owner, raw: Vec<RawItem>) {
+    store.commit(owner.cycle(AccountChanges { raw, ..AccountChanges::default() })).await.unwrap();
+}
+
+async fn bodies(store: &Store, owner: &Owner, key: &str) -> Vec<String> {
+    let items = store.raw_items_of(owner.number, key).await.unwrap();
+    items.iter().map(|(_, body)| body.to_string()).collect()
+}
+
+#[tokio::test]
+async fn raw_items_are_kept_once_and_in_order() {
+    let (store, _guard) = store().await;
+    let (mut owner, other) = (Owner::of(&store, 1).await, Owner::of(&store, 2).await);
+    let items =
+        [raw("w", RawRole::Status, "z"), raw("w", RawRole::Message, "y"), raw("w", RawRole::Change, "x")];
+    keep(&store, &mut owner, items.to_vec()).await;
+    keep(&store, &mut owner, vec![items[1].clone(), raw("w", RawRole::Status, "a"), items[0].clone()]).await;
+    keep(&store, &mut owner, vec![raw("v", RawRole::Message, "y")]).await;
+    assert_eq!(bodies(&store, &owner, "w").await, ["z", "y", "x", "a"]);
+    let roles = store.raw_items_of(owner.number, "w").await.unwrap();
+    let roles: Vec<RawRole> = roles.into_iter().map(|(role, _)| role).collect();
+    assert_eq!(roles, [RawRole::Status, RawRole::Message, RawRole::Change, RawRole::Status]);
+    assert!(bodies(&store, &other, "w").await.is_empty());
+}
+
+#[tokio::test]
+async fn erasure_takes_the_content_from_raw_items_and_the_log() {
+    let (store, _guard) = store().await;
+    let (mut owner, mut other) = (Owner::of(&store, 1).await, Owner::of(&store, 2).await);
+    let (_, conversation, _) = thread(&store, &mut owner, 1).await;
+    let (_, twin, _) = thread(&store, &mut other, 1).await;
+    let secret = |n, conversation: &Conversation| Message {
+        content: text("secret"),
+        payload: text(r#"{"body":"secret"}"#),
+        details: MessageDetails { referral: Some(text("\"secret\"")), ..MessageDetails::default() },
+        ..inbound(n, conversation)
+    };
+    let message = secret(5, &conversation);
+    let edited = EventKind::MessageEdited { message: message.clone(), previous_content: text("secret") };
+    let mut changes = Writes::default().message(&message).message(&secret(6, &conversation)).0;
+    changes.events.push(edited);
+    changes.raw = vec![
+        raw("wamid.5", RawRole::Message, "secret"),
+        raw("wamid.5", RawRole::Status, "status"),
+        raw("wamid.5", RawRole::Change, "revoke"),
+        raw("wamid.6", RawRole::Message, "secret"),
+    ];
+    store.commit(owner.cycle(changes)).await.unwrap();
+    store.commit(other.cycle(Writes::default().message(&secret(5, &twin)).0)).await.unwrap();
+
+    let bare = Message {
+        content: text(""),
+        payload: text("{}"),
+        details: MessageDetails { revoked_at: Some(at(9)), ..MessageDetails::default() },
+        ..message.clone()
+    };
+    let mut changes = Writes::default().message(&bare).0;
+    changes.events.push(EventKind::MessageRevoked(bare.clone()));
+    changes.erased.push(ErasedMessage { id: message.id, wamid_key: text("wamid.5") });
+    // The item that took it back came before, and comes again with this commit.
+    changes.raw = vec![raw("wamid.5", RawRole::Change, "revoke"), raw("wamid.5", RawRole::Change, "more")];
+    store.commit(owner.cycle(changes)).await.unwrap();
+
+    assert_eq!(store.find_message(owner.number, message.id).await.unwrap().as_deref(), Some(&bare));
+    let mut left = bodies(&store, &owner, "wamid.5").await;
+    left.sort();
+    assert_eq!(left, ["more", "revoke", "status"]);
+    assert_eq!(bodies(&store, &owner, "wamid.6").await, ["secret"]);
+    let blank = Message {
+        content: text(""),
+        payload: text("{}"),
+        details: MessageDetails::default(),
+        ..message.clone()
+    };
+    let events = store.events_after(owner.number, 1, 100).await.unwrap();
+    let kinds: Vec<EventKind> = events.into_iter().map(|event| event.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            EventKind::MessageCreated(blank.clone()),
+            EventKind::MessageCreated(secret(6, &conversation)),
+            EventKind::MessageEdited { message: blank, previous_content: text("") },
+            EventKind::MessageCreated(bare.clone()),
+            EventKind::MessageRevoked(bare),
+        ]
+    );
+    let events = store.events_after(other.number, 1, 100).await.unwrap();
+    assert_eq!(events[0].kind, EventKind::MessageCreated(secret(5, &twin)), "another account's");
+}
