@@ -74,6 +74,7 @@ fn accounts_options(settings: &Settings) -> AccountRegistryOptions {
         event_retention: settings.events.retention,
         idle: settings.limits.idle,
         settle: settings.whatsapp.settle,
+        public_url: settings.public_url.as_deref().map(Arc::from),
     }
 }
 

@@ -33,6 +33,8 @@ pub struct AccountRegistryOptions {
     pub idle: Duration,
     /// Time for which a send with a lost answer waits for WhatsApp's echo before it is tried again.
     pub settle: Duration,
+    /// Address of this server for clients, without a slash at the end.
+    pub public_url: Option<Arc<str>>,
 }
 
 impl Default for AccountRegistryOptions {
@@ -47,6 +49,7 @@ impl Default for AccountRegistryOptions {
             event_retention: Duration::from_hours(30 * 24),
             idle: Duration::from_mins(10),
             settle: Duration::from_mins(1),
+            public_url: None,
         }
     }
 }

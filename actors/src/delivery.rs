@@ -12,6 +12,7 @@ mod run_recorder;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod webhook_forms;
 mod worker;
 mod worker_message;
 

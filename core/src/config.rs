@@ -89,6 +89,8 @@ impl std::error::Error for SettingProblems {}
 pub struct Settings {
     /// Address on which the HTTP server listens.
     pub listen: SocketAddr,
+    /// Address at which clients reach this server, without a slash at the end; `None` when it is not known.
+    pub public_url: Option<String>,
     /// Database that holds all durable state.
     pub database_url: DatabaseUrl,
     /// Redis server that the nodes share; `None`: this node uses its own memory only.
@@ -228,6 +230,7 @@ impl Settings {
     fn read(mode: ServerMode, from: &mut reader::SettingsReader) -> Option<Self> {
         from.refuse_unknown_keys();
         let listen = from.read_parsed("listen", values::parse_listen);
+        let public_url = from.read_optional("public_url", values::base_url);
         let database_url = from.read_parsed("database_url", DatabaseUrl::parse);
         let redis_url = from.read_optional("redis_url", RedisUrl::parse);
         let operator_token = from.read_secret("operator_token", values::operator_token_for(mode));
@@ -243,6 +246,7 @@ impl Settings {
         let level = from.read_parsed("log.level", values::parse_level);
         Some(Self {
             listen: listen?,
+            public_url,
             database_url: database_url?,
             redis_url,
             operator_token,

@@ -14,6 +14,24 @@ use crate::domain::run::HookReport;
 use crate::domain::subscriber::Subscriber;
 use crate::ids::{DeliveryId, PluginVersionId};
 
+/// Form of a delivery's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestForm {
+    /// The event as the log shows it.
+    Event,
+    /// The event with the members that Kirimdev's events have.
+    Kirimdev,
+    /// Meta's own form.
+    Meta {
+        /// Id by which receivers tell events apart.
+        event_id: Arc<str>,
+        /// The same bytes for every attempt.
+        body: Bytes,
+    },
+    /// The subscriber's form has no place for the event: no request is made.
+    Hidden,
+}
+
 /// One event to be delivered to one subscriber.
 #[derive(Debug, Clone)]
 pub struct DeliveryRequest {
@@ -23,6 +41,8 @@ pub struct DeliveryRequest {
     pub account: Arc<Account>,
     /// The event; its id and its sequence are the same on every attempt.
     pub event: Arc<Event>,
+    /// Form of a webhook's request.
+    pub form: RequestForm,
     /// The same on every attempt.
     pub delivery_id: DeliveryId,
     /// Number of the attempt, from 1.
@@ -55,6 +75,9 @@ pub trait EventSink: Send + Sync {
 pub trait EventForm: Send + Sync {
     /// Returns the event's JSON, on one line.
     fn bytes(&self, account: &Account, event: &Event) -> Bytes;
+
+    /// Returns the same with the members that Kirimdev's events have.
+    fn kirimdev_bytes(&self, account: &Account, event: &Event) -> Bytes;
 }
 
 /// Result of the inspection of a component.

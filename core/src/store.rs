@@ -12,6 +12,7 @@ mod commit_batch;
 mod contact;
 mod conversation;
 mod delivery;
+mod delivery_body;
 mod delivery_work;
 mod details_row;
 mod dialect;

@@ -23,7 +23,7 @@ use crate::domain::subscriber::Subscriber;
 use crate::domain::subscription::Subscription;
 use crate::domain::time::Timestamp;
 use crate::outbound::{OutboundClient, OutboundRequest};
-use crate::ports::{AttemptResult, DeliveryRequest, EventForm, EventSink};
+use crate::ports::{AttemptResult, DeliveryRequest, EventForm, EventSink, RequestForm};
 
 /// Timeout of a whole attempt (contract, section 11).
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +51,13 @@ impl WebhookSink {
             Err(refusal) => return response_class::classify_failure(&format!("the url {refusal}")),
         };
         let now = self.clock.read_now();
-        let body = self.form.bytes(&delivery_request.account, &delivery_request.event);
+        let DeliveryRequest { account, event, .. } = delivery_request;
+        let body = match &delivery_request.form {
+            RequestForm::Event => self.form.bytes(account, event),
+            RequestForm::Kirimdev => self.form.kirimdev_bytes(account, event),
+            RequestForm::Meta { body, .. } => body.clone(),
+            RequestForm::Hidden => return response_class::nothing_to_send(),
+        };
         let Some(headers) = headers(subscription, delivery_request, &body, now) else {
             return response_class::classify_failure("the request cannot be signed");
         };
@@ -84,8 +90,8 @@ impl EventSink for WebhookSink {
     }
 }
 
-/// Returns the headers of one attempt (contract, section 11). `None` never happens, because all of them are
-/// ASCII.
+/// Returns the headers of one attempt (contract, sections 11 and 24). `None` never happens, because all of them
+/// are ASCII.
 fn headers(
     subscription: &Subscription,
     delivery_request: &DeliveryRequest,
@@ -93,21 +99,31 @@ fn headers(
     now: Timestamp,
 ) -> Option<HeaderMap> {
     let text = |text: String| HeaderValue::try_from(text).ok();
-    let signature =
-        signature::signature_header(subscription.signing_at(now).map(|one| &one.secret), now, body);
-    let mut headers = HeaderMap::with_capacity(9);
+    let event = &delivery_request.event;
+    let secrets = || subscription.signing_at(now).map(|one| &one.secret);
+    let signature = signature::signature_header(secrets(), now, body);
+    let webhook_id = event.id.to_string();
+    let standard = signature::standard_header(secrets(), &webhook_id, now, body);
+    let (source, event_id) = match &delivery_request.form {
+        RequestForm::Meta { event_id, .. } => ("meta", event_id.to_string()),
+        RequestForm::Event | RequestForm::Kirimdev | RequestForm::Hidden => ("kirim", webhook_id.clone()),
+    };
+    let told_type = subscription.told_type(event.kind.event_type());
+    let type_name =
+        if told_type == event.kind.event_type() { event.kind.type_name() } else { told_type.as_str().into() };
+    let mut headers = HeaderMap::with_capacity(12);
     for (name, value) in [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (USER_AGENT, HeaderValue::from_static(concat!("kabar/", env!("CARGO_PKG_VERSION")))),
-        (
-            HeaderName::from_static("x-kirim-event"),
-            text(delivery_request.event.kind.type_name().into_owned())?,
-        ),
-        (HeaderName::from_static("x-kirim-event-id"), text(delivery_request.event.id.to_string())?),
+        (HeaderName::from_static("x-kirim-event"), text(type_name.into_owned())?),
+        (HeaderName::from_static("x-kirim-event-id"), text(event_id)?),
         (HeaderName::from_static("x-kirim-delivery-id"), text(delivery_request.delivery_id.to_string())?),
         (HeaderName::from_static("x-kirim-attempt"), HeaderValue::from(delivery_request.attempt)),
-        (HeaderName::from_static("x-kirim-source"), HeaderValue::from_static("kirim")),
+        (HeaderName::from_static("x-kirim-source"), HeaderValue::from_static(source)),
         (HeaderName::from_static("x-kirim-signature"), text(signature)?),
+        (HeaderName::from_static("webhook-id"), text(webhook_id)?),
+        (HeaderName::from_static("webhook-timestamp"), text(signature::seconds_of(now).to_string())?),
+        (HeaderName::from_static("webhook-signature"), text(standard)?),
     ] {
         headers.insert(name, value);
     }

@@ -223,6 +223,7 @@ CREATE TABLE raw_items (
     digest      ctext   NOT NULL, -- hex: the same item is kept once
     role        ctext   NOT NULL,
     body        ctext   NOT NULL, -- JSON
+    card        ctext, -- contact card beside the item, JSON
     received_at BIGINT  NOT NULL,
     place       BIGINT  NOT NULL, -- in its commit
     PRIMARY KEY (account, wamid_key, digest)
@@ -252,7 +253,7 @@ CREATE TABLE events (
     message_id      ctext,
     conversation_id ctext,
     contact_id      ctext,
-    previous_status ctext,
+    previous_status ctext, -- before the event; of message.status_reported the one that was reported
     occurred_at     BIGINT,
     snapshot        ctext  NOT NULL, -- the subject's row as JSON
     PRIMARY KEY (account, sequence)
@@ -294,6 +295,7 @@ CREATE TABLE webhook_subscriptions (
     organisation_id ctext  NOT NULL,
     url             ctext  NOT NULL,
     events          ctext  NOT NULL, -- JSON array of types
+    format          ctext  NOT NULL,
     description     ctext,
     status          ctext  NOT NULL,
     dead_in_row     BIGINT NOT NULL,
@@ -335,7 +337,9 @@ CREATE TABLE webhook_deliveries (
     replays         BIGINT NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
     next_attempt_at BIGINT,          -- null exactly when it is delivered or dead
     created_at      BIGINT NOT NULL, -- equals the time inside the id
-    updated_at      BIGINT NOT NULL
+    updated_at      BIGINT NOT NULL,
+    message_id      ctext, -- of the message that the body shows
+    body            ctext  -- bytes of its requests in Meta's form; null: made of the event at each attempt
 );
 
 -- An event is owed to a subscriber once.
@@ -347,6 +351,7 @@ CREATE INDEX webhook_deliveries_status ON webhook_deliveries (organisation_id, s
 CREATE INDEX webhook_deliveries_subscription ON webhook_deliveries (subscription_id, id);
 CREATE INDEX webhook_deliveries_subscription_status ON webhook_deliveries (subscription_id, status, id);
 CREATE INDEX webhook_deliveries_age ON webhook_deliveries (created_at);
+CREATE INDEX webhook_deliveries_bodies ON webhook_deliveries (account, message_id) WHERE body IS NOT NULL;
 
 -- Plugins: components, their state, and the runs of their hooks
 

@@ -183,6 +183,7 @@ CREATE TABLE raw_items (
     digest      TEXT    NOT NULL, -- hex: the same item is kept once
     role        TEXT    NOT NULL,
     body        TEXT    NOT NULL, -- JSON
+    card        TEXT, -- contact card beside the item, JSON
     received_at INTEGER NOT NULL,
     place       INTEGER NOT NULL, -- in its commit
     PRIMARY KEY (account, wamid_key, digest)
@@ -212,7 +213,7 @@ CREATE TABLE events (
     message_id      TEXT,
     conversation_id TEXT,
     contact_id      TEXT,
-    previous_status TEXT,
+    previous_status TEXT, -- before the event; of message.status_reported the one that was reported
     occurred_at     INTEGER,
     snapshot        TEXT    NOT NULL, -- the subject's row as JSON
     PRIMARY KEY (account, sequence)
@@ -254,6 +255,7 @@ CREATE TABLE webhook_subscriptions (
     organisation_id TEXT    NOT NULL,
     url             TEXT    NOT NULL,
     events          TEXT    NOT NULL, -- JSON array of types
+    format          TEXT    NOT NULL,
     description     TEXT,
     status          TEXT    NOT NULL,
     dead_in_row     INTEGER NOT NULL,
@@ -291,7 +293,9 @@ CREATE TABLE webhook_deliveries (
     replays         INTEGER NOT NULL DEFAULT 0, -- how often it was made due again; an attempt closes only what it was begun for
     next_attempt_at INTEGER,          -- null exactly when it is delivered or dead
     created_at      INTEGER NOT NULL, -- equals the time inside the id
-    updated_at      INTEGER NOT NULL
+    updated_at      INTEGER NOT NULL,
+    message_id      TEXT, -- of the message that the body shows
+    body            TEXT  -- bytes of its requests in Meta's form; null: made of the event at each attempt
 ) STRICT, WITHOUT ROWID;
 
 -- An event is owed to a subscriber once.
@@ -303,6 +307,7 @@ CREATE INDEX webhook_deliveries_status ON webhook_deliveries (organisation_id, s
 CREATE INDEX webhook_deliveries_subscription ON webhook_deliveries (subscription_id, id);
 CREATE INDEX webhook_deliveries_subscription_status ON webhook_deliveries (subscription_id, status, id);
 CREATE INDEX webhook_deliveries_age ON webhook_deliveries (created_at);
+CREATE INDEX webhook_deliveries_bodies ON webhook_deliveries (account, message_id) WHERE body IS NOT NULL;
 
 -- Plugins: components, their state, and the runs of their hooks
 

@@ -326,6 +326,7 @@ const fn message_of(kind: &EventKind) -> Option<&Message> {
         | EventKind::MessageCreated(message)
         | EventKind::MessageSent(message)
         | EventKind::MessageRevoked(message)
+        | EventKind::MessageStatusReported { message, .. }
         | EventKind::MessageStatus { message, .. }
         | EventKind::MessageEdited { message, .. } => Some(message),
         EventKind::ConversationCreated(_)

@@ -103,6 +103,12 @@ fn read_change(data: &SampleFields<'_>, made: &EventKind) -> Result<EventKind, N
             previous_content: data.text("previous_content")?.unwrap_or_else(|| previous_content.clone()),
         },
         EventKind::MessageRevoked(base) => EventKind::MessageRevoked(read_message(data, base)?),
+        EventKind::MessageStatusReported { message: base, status, occurred_at } => {
+            let message = read_message(data, base)?;
+            let occurred_at = data.read_instant("occurred_at")?.unwrap_or(*occurred_at);
+            let status = data.read_given("status", SIGHTED, MessageStatus::parse_sighted)?.unwrap_or(*status);
+            EventKind::MessageStatusReported { message, status, occurred_at }
+        }
         EventKind::ContactIdentityUpdated { contact: base, added, merged } => {
             EventKind::ContactIdentityUpdated {
                 contact: read_contact(data, base)?,
@@ -123,6 +129,7 @@ fn read_change(data: &SampleFields<'_>, made: &EventKind) -> Result<EventKind, N
 
 const KIND: &str = "person or group";
 const STATUS: &str = "received, pending, sent, delivered, read or failed";
+const SIGHTED: &str = "received, pending, sent, delivered, read, played or failed";
 
 fn read_message(data: &SampleFields<'_>, base: &Message) -> Result<Message, NotAnEvent> {
     let own = data.read_object("message")?;

@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod fairness;
+mod meta_form;
 mod nodes;
 mod outcomes;
 mod refusals;

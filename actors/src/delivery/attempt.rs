@@ -19,7 +19,7 @@ use kabar_core::domain::run::HookReport;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{DeliveryId, ulid};
-use kabar_core::ports::{AttemptResult, DeliveryRequest};
+use kabar_core::ports::{AttemptResult, DeliveryRequest, RequestForm};
 use kabar_core::store::RunRecord;
 use kabar_core::surroundings::{self, AwaitKind, wait_for};
 use rand::RngExt as _;
@@ -48,12 +48,14 @@ pub(super) struct FinishedAttempt {
     unrecorded: TaskTrackerToken,
 }
 
-/// Makes an attempt, and returns it ended, whatever the sink does. `key_values` are those that a hook may read.
+/// Makes an attempt in this form, and returns it ended, whatever the sink does. `key_values` are those that a hook
+/// may read.
 pub(super) async fn run_attempt(
     context: Arc<DeliveryContext>,
     subscriber: Subscriber,
     account: Arc<Account>,
     queued: QueuedDelivery,
+    form: RequestForm,
     key_values: KeyValues,
 ) -> FinishedAttempt {
     let QueuedDelivery { delivery, event, .. } = queued;
@@ -68,7 +70,8 @@ pub(super) async fn run_attempt(
             attempt,
         );
         let delivery_id = delivery.id;
-        let request = DeliveryRequest { subscriber, account, event, delivery_id, attempt, kv: key_values };
+        let request =
+            DeliveryRequest { subscriber, account, event, form, delivery_id, attempt, kv: key_values };
         let call = async { context.sink.deliver(request).await }.instrument(span);
         let call = wait_for(AwaitKind::Delivery, call);
         let hurried = async {

@@ -29,6 +29,8 @@ pub(crate) struct DeliveryContext {
     pub(crate) sink: Arc<dyn EventSink>,
     pub(crate) subscribers: SubscriberRegistry,
     pub(crate) entries: Arc<WorkerEntries>,
+    /// Address of this server for clients, without a slash at the end.
+    pub(crate) public_url: Option<Arc<str>>,
     /// Accounts with effects that hooks have requested.
     pub(crate) effects: EffectQueue,
 }

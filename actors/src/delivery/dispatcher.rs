@@ -69,6 +69,7 @@ impl DeliveryDispatcher {
             sink,
             subscribers,
             entries,
+            public_url: context.options.public_url.clone(),
             effects,
         });
         Self(Arc::new(DispatcherState { context, directory, supervisor, recorders: Mutex::default() }))

@@ -20,13 +20,15 @@ pub(super) struct QueuedDelivery {
     /// Earliest time of its next attempt.
     pub(super) not_before: MonotonicInstant,
     pub(super) event: Option<Arc<Event>>,
+    /// Body of its requests in Meta's form, while it is in memory.
+    pub(super) body: Option<Arc<str>>,
 }
 
 impl QueuedDelivery {
     /// Makes a queued delivery of a row, at the moment of a reading of this process's clocks.
     pub(super) fn new(delivery: Delivery, event: Option<Arc<Event>>, reading: &ClockReading) -> Self {
         let wait = delivery.wait_until(reading.wall).unwrap_or_default();
-        Self { not_before: reading.monotonic.saturating_plus(wait), delivery, event }
+        Self { not_before: reading.monotonic.saturating_plus(wait), delivery, event, body: None }
     }
 }
 
@@ -113,15 +115,16 @@ impl DeliveryLanes {
             if lane.away == Some(sequence) {
                 return false;
             }
-            let QueuedDelivery { delivery, mut not_before, mut event } = load;
+            let QueuedDelivery { delivery, mut not_before, mut event, mut body } = load;
             if let Some(before) = lane.waiting.remove(&sequence) {
                 event = event.or(before.event);
+                body = body.or(before.body);
                 // The same wait is not measured anew.
                 if before.delivery == delivery {
                     not_before = before.not_before;
                 }
             }
-            lane.waiting.insert(sequence, QueuedDelivery { delivery, not_before, event });
+            lane.waiting.insert(sequence, QueuedDelivery { delivery, not_before, event, body });
             true
         })
     }
@@ -153,8 +156,11 @@ impl DeliveryLanes {
     pub(super) fn return_retried(&mut self, delivery: Delivery, not_before: MonotonicInstant) {
         self.change_lane(delivery.contact_id, |lane| {
             lane.away = None;
-            lane.waiting.values_mut().for_each(|behind| behind.event = None);
-            lane.waiting.insert(delivery.sequence, QueuedDelivery { delivery, not_before, event: None });
+            for behind in lane.waiting.values_mut() {
+                (behind.event, behind.body) = (None, None);
+            }
+            let load = QueuedDelivery { delivery, not_before, event: None, body: None };
+            lane.waiting.insert(load.delivery.sequence, load);
         });
     }
 

@@ -11,6 +11,7 @@ use kabar_core::ids::{DeliveryId, OrganisationId, SubscriptionId};
 use kabar_core::store::{DeliveryCursor, StoreError};
 
 use super::dispatcher::DeliveryDispatcher;
+use super::webhook_forms;
 use super::worker::build_delivery;
 use crate::account::AccountEntry;
 use crate::error::AccountError;
@@ -178,6 +179,7 @@ impl DeliveryDispatcher {
         let capped = events.len() > REPLAYED_MAX;
         events.truncate(REPLAYED_MAX);
         let last = events.last().filter(|_| capped).map_or(to, |event| event.sequence);
+        events.retain(|event| webhook_forms::is_shown(&subscriber, &event.kind));
         let now = self.0.context.clock.read_now();
         let deliveries: Vec<Delivery> = {
             let mut ids = self.0.context.subscribers.lock_writing().await;
@@ -186,10 +188,13 @@ impl DeliveryDispatcher {
                 .map(|event| build_delivery(&mut ids, &subscriber, account.number, event, now))
                 .collect()
         };
+        let rows = deliveries.iter().zip(&events);
+        let bodies = webhook_forms::render_bodies(&self.0.context, &account, &subscriber, rows).await;
+        let bodies = bodies.map_err(|error| unread(&error))?;
         let last_sequence = last.max(from.saturating_sub(1));
         let replayed = ReplayedLog { enqueued: deliveries.len(), capped, last_sequence };
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
-        let written = store.replay_deliveries(&deliveries, answer.as_ref()).await;
+        let written = store.replay_deliveries(&deliveries, &bodies, answer.as_ref()).await;
         written.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();

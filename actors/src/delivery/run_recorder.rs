@@ -149,7 +149,7 @@ impl RunRecorder {
             };
             let record = settled.run_record(self.context.clock.read_now());
             entries.push((
-                QueuedDelivery { delivery: before, not_before, event },
+                QueuedDelivery { delivery: before, not_before, event, body: None },
                 RecorderEntry { record, settled, account_entry, worker },
             ));
         }

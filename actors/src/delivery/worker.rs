@@ -19,6 +19,7 @@ use kabar_core::domain::event::Event;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::ids::{DeliveryId, MonotonicIds};
+use kabar_core::ports::RequestForm;
 use kabar_core::store::{DeliveryCursor, StoreError};
 use kabar_core::surroundings;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -31,6 +32,7 @@ use super::context::DeliveryContext;
 use super::entries::{WorkerEntry, WorkerKey};
 use super::lanes::{DeliveryLanes, QueuedDelivery};
 use super::run_recorder::RunRecorder;
+use super::webhook_forms;
 use super::worker_message::DeliveryWorkerMessage;
 use crate::account::AccountEntry;
 use crate::retry::STORE_RETRY;
@@ -215,29 +217,17 @@ impl DeliveryWorker {
         {
             departing.extend(self.lanes.next_due(now));
         }
-        let missing: Vec<i64> = departing.iter().filter_map(unread).collect();
-        let read = if missing.is_empty() {
-            Ok(Vec::new())
-        } else {
-            self.context().store.events_at(self.parts.account_entry.current_account().number, &missing).await
-        };
-        let events: Vec<Arc<Event>> = match read {
-            Ok(events) => events.into_iter().map(Arc::new).collect(),
-            Err(error) => {
-                self.return_departing(departing, now);
-                return Err(error);
-            }
-        };
+        if let Err(error) = self.load_departing(subscriber, &mut departing).await {
+            self.return_departing(departing, now);
+            return Err(error);
+        }
         // The subscriber may have been paused or deleted while rows were read: then nothing is sent any more.
         if !self.parts.subscriber_state.get().is_active() {
             self.return_departing(departing, now);
             return Ok(());
         }
-        for mut load in departing {
-            let sequence = load.delivery.sequence;
-            let same = |event: &&Arc<Event>| event.sequence == sequence;
-            load.event = load.event.or_else(|| events.iter().find(same).cloned());
-            self.begin_attempt(load, myself);
+        for load in departing {
+            self.begin_attempt(subscriber, load, myself);
         }
         if self.lanes.count_away() < attempts_max {
             let breaker = self.parts.subscriber_state.lock_health().retry_at();
@@ -247,6 +237,25 @@ impl DeliveryWorker {
             }
         }
         Ok(())
+    }
+
+    /// Reads what is not in memory of deliveries that are about to leave: their events, and their bodies.
+    async fn load_departing(
+        &self,
+        subscriber: &Subscriber,
+        departing: &mut [QueuedDelivery],
+    ) -> Result<(), StoreError> {
+        let account = self.parts.account_entry.current_account();
+        let missing: Vec<i64> = departing.iter().filter_map(unread).collect();
+        if !missing.is_empty() {
+            let events = self.context().store.events_at(account.number, &missing).await?;
+            let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
+            for load in departing.iter_mut().filter(|load| load.event.is_none()) {
+                let sequence = load.delivery.sequence;
+                load.event = events.iter().find(|event| event.sequence == sequence).cloned();
+            }
+        }
+        webhook_forms::load_bodies(self.context(), &account, subscriber, departing).await
     }
 
     /// Returns deliveries to their lanes, because no attempt at them was made.
@@ -261,11 +270,20 @@ impl DeliveryWorker {
     }
 
     /// Makes the attempt beside the worker, which is sent the outcome.
-    fn begin_attempt(&self, queued: QueuedDelivery, myself: &ActorRef<DeliveryWorkerMessage>) {
+    fn begin_attempt(
+        &self,
+        seen: &Subscriber,
+        queued: QueuedDelivery,
+        myself: &ActorRef<DeliveryWorkerMessage>,
+    ) {
         let DeliveryWorkerParts { context, subscriber_state, account_entry, recorder, .. } = &self.parts;
         let (account, subscriber) = (account_entry.current_account(), subscriber_state.get());
         let key_values = recorder.as_ref().and_then(|recorder| recorder.known_values()).unwrap_or_default();
-        let attempt = attempt::run_attempt(context.clone(), subscriber, account, queued, key_values);
+        // In the form for which the body was read, although the subscriber may have changed since.
+        let kind = queued.event.as_ref().map(|event| &event.kind);
+        let form = kind
+            .map_or(RequestForm::Event, |kind| webhook_forms::request_form(seen, kind, queued.body.as_ref()));
+        let attempt = attempt::run_attempt(context.clone(), subscriber, account, queued, form, key_values);
         let myself = myself.clone();
         context.tasks.spawn(async move {
             let ended = Box::new(attempt.await);

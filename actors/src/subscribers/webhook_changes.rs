@@ -24,6 +24,7 @@ impl SubscriptionPatch {
         let mut row = Subscription::clone(found);
         row.url = self.url.unwrap_or(row.url);
         row.events = self.events.unwrap_or(row.events);
+        row.format = self.format.unwrap_or(row.format);
         row.description = self.description.unwrap_or(row.description);
         if let Some(status) = self.status {
             if status == SubscriptionStatus::Active && row.status != status {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::STANDARD;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::subscriber::SubscriberId;
-use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
+use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus, WebhookFormat};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{IdSource, OrganisationId, SigningSecretId, SubscriptionId};
 use kabar_core::store::{DeliveryWork, StoreError};
@@ -20,8 +20,8 @@ use super::registry::subscription_of;
 use crate::error::AccountError;
 use crate::idempotency::KeyClaim;
 
-/// Random bytes of a signing secret; 32 characters of base64url.
-const SECRET_BYTES: usize = 24;
+/// Random bytes of a signing secret.
+const SECRET_BYTES: usize = 32;
 
 /// A subscription to be created.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct NewSubscription {
     pub url: Arc<str>,
     /// At least one type.
     pub events: EventTypes,
+    /// Form of the requests.
+    pub format: WebhookFormat,
     /// Description for a person.
     pub description: Option<Arc<str>>,
 }
@@ -41,6 +43,8 @@ pub struct SubscriptionPatch {
     pub url: Option<Arc<str>>,
     /// New types; they also hold for committed events that are not deliveries yet.
     pub events: Option<EventTypes>,
+    /// New form; it holds for open deliveries too.
+    pub format: Option<WebhookFormat>,
     /// New description, or none.
     pub description: Option<Option<Arc<str>>>,
     /// Stop (`Paused`), or resume (`Active`) with all events that were committed meanwhile.
@@ -55,7 +59,7 @@ pub(super) fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp) -> SigningSec
     let entropy: [u8; SECRET_BYTES] = rand::rng().random();
     SigningSecret {
         id: SigningSecretId::from_bits(ids.next_bits(now.millis())),
-        secret: Secret::new(&format!("whsec_{}", URL_SAFE_NO_PAD.encode(entropy))),
+        secret: Secret::new(&format!("whsec_{}", STANDARD.encode(entropy))),
         created_at: now,
         expires_at: None,
     }
@@ -103,6 +107,7 @@ impl SubscriberDirectory {
             organisation_id,
             url: new.url,
             events: new.events,
+            format: new.format,
             description: new.description,
             status: SubscriptionStatus::Active,
             dead_in_row: 0,

@@ -40,6 +40,7 @@ impl SettingKey {
 /// All settings, in the order in which they are shown.
 pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("listen", "127.0.0.1:8080"),
+    SettingKey::for_modes("public_url", None, None),
     SettingKey::for_modes("database_url", Some("sqlite://data/kabar.db"), None).with_requirement(
         "must be set, like postgres://kabar:…@db.internal/kabar or sqlite:///var/lib/kabar/kabar.db",
     ),

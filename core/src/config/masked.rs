@@ -45,6 +45,7 @@ fn render_value(settings: &Settings, key: &str) -> MaskedValue {
     let (limits, hooks) = (&settings.limits, &settings.hooks);
     match key {
         "listen" => MaskedValue::Text(settings.listen.to_string()),
+        "public_url" => settings.public_url.clone().map_or(MaskedValue::Absent, MaskedValue::Text),
         "database_url" => MaskedValue::Text(settings.database_url.to_string()),
         "redis_url" => {
             settings.redis_url.as_ref().map_or(MaskedValue::Absent, |url| MaskedValue::Text(url.to_string()))

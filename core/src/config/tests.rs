@@ -134,6 +134,7 @@ fn what_is_said_of_a_tier_holds_for_it_alone() {
 fn invalid_values_are_all_reported_at_once() {
     let cases = [
         ("listen", "8080"),
+        ("public_url", "kabar.example.com"),
         ("database_url", "mysql://x"),
         ("redis_url", "127.0.0.1:6379"),
         ("operator_token", "short"),

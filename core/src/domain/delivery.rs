@@ -10,7 +10,7 @@ use super::due_time::DueTime;
 use super::event::EventType;
 use super::subscriber::SubscriberId;
 use super::time::Timestamp;
-use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, RunId};
+use crate::ids::{ContactId, DeliveryId, EventId, MessageId, OrganisationId, RunId};
 pub use crate::policy::retry_schedule::RetrySchedule;
 
 /// The longest wait that a subscriber may request (contract, section 11).
@@ -101,6 +101,15 @@ pub struct Delivery {
     pub updated_at: Timestamp,
     /// Number of replays. An attempt decides only about the replay for which it was begun.
     pub replays: u32,
+}
+
+/// Body of the requests of a delivery, rendered once and for all attempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedBody {
+    /// Message that it shows.
+    pub message_id: MessageId,
+    /// The body.
+    pub json: Arc<str>,
 }
 
 /// Outcome of an attempt.

@@ -52,6 +52,15 @@ pub enum EventKind {
     },
     /// A message was taken back by its author.
     MessageRevoked(Message),
+    /// WhatsApp reported a status for the first time, and the message's own status did not move.
+    MessageStatusReported {
+        /// The message after the report.
+        message: Message,
+        /// The status that WhatsApp reported.
+        status: MessageStatus,
+        /// WhatsApp's own time.
+        occurred_at: Timestamp,
+    },
     /// A contact's identifiers changed.
     ContactIdentityUpdated {
         /// The contact after the change.
@@ -86,6 +95,7 @@ impl EventKind {
             Self::ContactUpdated(_) => EventType::ContactUpdated,
             Self::MessageEdited { .. } => EventType::MessageEdited,
             Self::MessageRevoked(_) => EventType::MessageRevoked,
+            Self::MessageStatusReported { .. } => EventType::MessageStatusReported,
             Self::ContactIdentityUpdated { .. } => EventType::ContactIdentityUpdated,
             Self::ConversationMerged(_) => EventType::ConversationMerged,
             Self::AccountUpdated(_) => EventType::AccountUpdated,
@@ -110,6 +120,7 @@ impl EventKind {
             | Self::MessageStatus { .. }
             | Self::MessageEdited { .. }
             | Self::MessageRevoked(_)
+            | Self::MessageStatusReported { .. }
             | Self::ConversationCreated(_)
             | Self::ConversationAssigned(_)
             | Self::ConversationClosed(_)
@@ -135,7 +146,8 @@ impl EventKind {
             | Self::MessageCreated(message)
             | Self::MessageSent(message)
             | Self::MessageRevoked(message)
-            | Self::MessageStatus { message, .. } => message,
+            | Self::MessageStatus { message, .. }
+            | Self::MessageStatusReported { message, .. } => message,
             Self::ConversationCreated(_)
             | Self::ConversationAssigned(_)
             | Self::ConversationClosed(_)
@@ -164,7 +176,8 @@ impl EventKind {
             | Self::MessageSent(message)
             | Self::MessageStatus { message, .. }
             | Self::MessageEdited { message, .. }
-            | Self::MessageRevoked(message) => message.contact_id,
+            | Self::MessageRevoked(message)
+            | Self::MessageStatusReported { message, .. } => message.contact_id,
             Self::ConversationCreated(conversation)
             | Self::ConversationAssigned(conversation)
             | Self::ConversationClosed(conversation)
@@ -217,6 +230,7 @@ event_types! {
     ContactUpdated = "contact.updated",
     MessageEdited = "message.edited",
     MessageRevoked = "message.revoked",
+    MessageStatusReported = "message.status_reported",
     ContactIdentityUpdated = "contact.identity_updated",
     ConversationMerged = "conversation.merged",
     AccountUpdated = "account.updated",

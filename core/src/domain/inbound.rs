@@ -48,6 +48,8 @@ pub struct RawItem {
     pub role: RawRole,
     /// The item, JSON as text.
     pub body: Arc<str>,
+    /// Contact card of its person that came beside it, JSON as text.
+    pub card: Option<Arc<str>>,
     /// Digest of the body: the same item twice is kept once.
     pub digest: [u8; 16],
 }

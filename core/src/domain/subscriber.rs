@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::account::Account;
-use super::event::EventTypes;
+use super::event::{EventType, EventTypes};
 use super::plugin::Plugin;
 use super::subscription::{Subscription, SubscriptionStatus};
 use crate::ids::{OrganisationId, PluginId, SubscriptionId};
@@ -79,8 +79,17 @@ impl Subscriber {
     #[must_use]
     pub fn event_types(&self) -> EventTypes {
         match self {
-            Self::Webhook(subscription) => subscription.events,
+            Self::Webhook(subscription) => subscription.read_types(),
             Self::Hook(plugin) => plugin.events,
+        }
+    }
+
+    /// Returns the type under which it knows events of this type.
+    #[must_use]
+    pub fn told_type(&self, one: EventType) -> EventType {
+        match self {
+            Self::Webhook(subscription) => subscription.told_type(one),
+            Self::Hook(_) => one,
         }
     }
 

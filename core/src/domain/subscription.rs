@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::account::Secret;
-use super::event::EventTypes;
+use super::event::{EventType, EventTypes};
 use super::row_version::RowVersion;
 use super::time::Timestamp;
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
@@ -47,6 +47,36 @@ impl SubscriptionStatus {
     }
 }
 
+/// Form of the requests of a subscription.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum WebhookFormat {
+    /// Events as the log shows them.
+    #[default]
+    Kabar,
+    /// Messages and statuses in the form of Meta's own webhooks, everything else in Kirimdev's.
+    Meta,
+}
+
+impl WebhookFormat {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Kabar, Self::Meta];
+
+    /// The contract's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kabar => "kabar",
+            Self::Meta => "meta",
+        }
+    }
+
+    /// Reads the contract's word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text)
+    }
+}
+
 /// A secret of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningSecret {
@@ -71,6 +101,8 @@ pub struct Subscription {
     pub url: Arc<str>,
     /// Event types that it receives.
     pub events: EventTypes,
+    /// Form of its requests.
+    pub format: WebhookFormat,
     /// Description, in readable form.
     pub description: Option<Arc<str>>,
     /// State.
@@ -88,6 +120,23 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Returns the event types that its requests are made of. In Meta's form `message.status` stands for all that
+    /// WhatsApp reports.
+    #[must_use]
+    pub fn read_types(&self) -> EventTypes {
+        let adds = self.format == WebhookFormat::Meta && self.events.contains_type(EventType::MessageStatus);
+        self.events.iter().chain(adds.then_some(EventType::MessageStatusReported)).collect()
+    }
+
+    /// Returns the type under which it knows events of this type.
+    #[must_use]
+    pub const fn told_type(&self, one: EventType) -> EventType {
+        match (self.format, one) {
+            (WebhookFormat::Meta, EventType::MessageStatusReported) => EventType::MessageStatus,
+            (WebhookFormat::Meta | WebhookFormat::Kabar, _) => one,
+        }
+    }
+
     /// Returns the secrets that sign at this instant, newest first.
     pub fn signing_at(&self, now: Timestamp) -> impl Iterator<Item = &SigningSecret> {
         self.secrets.iter().rev().filter(move |one| one.expires_at.is_none_or(|at| now < at))

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::content::{bound_text, one_line};
 use super::item_fields::{ReadItem, SkipReason, read_time, read_wamid};
-use super::parties::{self, ContactCards};
+use super::parties::{self, CardedParty, ContactCards};
 use crate::domain::identity::Party;
 use crate::domain::inbound::{
     AccountNotice, CallReport, InboundFact, MarketingPreference, PersonNotice, RawRole,
@@ -50,9 +50,10 @@ pub(super) fn read_call(
         (true, None) => "[missed call]".to_owned(),
         (false, _) => "[call]".to_owned(),
     };
+    let CardedParty { party, card } = cards.find_card(party, 1);
     let report = CallReport {
         call_id: call_id.clone(),
-        party: cards.complete_party(party, 1),
+        party,
         direction,
         at: read_time(call.get("timestamp"), received_at),
         ended,
@@ -60,7 +61,7 @@ pub(super) fn read_call(
         content: content.into(),
         payload: call.to_string().into(),
     };
-    Ok(ReadItem { fact: InboundFact::Call(Box::new(report)), wamid: call_id, role: RawRole::Change })
+    Ok(ReadItem { fact: InboundFact::Call(Box::new(report)), wamid: call_id, role: RawRole::Change, card })
 }
 
 /// Reads a choice about marketing messages; `None` for another preference.

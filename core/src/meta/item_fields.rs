@@ -73,6 +73,8 @@ pub(super) struct ReadItem {
     pub(super) fact: InboundFact,
     pub(super) wamid: Arc<str>,
     pub(super) role: RawRole,
+    /// Contact card of the person that the item is about, as it came.
+    pub(super) card: Option<Arc<str>>,
 }
 
 /// Reads the word of a status that changes a message.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::content;
 use super::item_fields::{ReadItem, SkipReason, read_status_word, read_time, read_wamid};
-use super::parties::{self, ContactCards};
+use super::parties::{self, CardedParty, ContactCards};
 
 use crate::domain::identity::Party;
 use crate::domain::inbound::{
@@ -82,25 +82,27 @@ fn read_edit(item: &Value, at: Timestamp) -> Option<ReadItem> {
         content: content.into(),
         payload: object.to_string().into(),
     };
-    Some(ReadItem { fact: InboundFact::Edit(edit), wamid, role: RawRole::Change })
+    Some(ReadItem { fact: InboundFact::Edit(edit), wamid, role: RawRole::Change, card: None })
 }
 
 fn read_revoke(item: &Value, at: Timestamp) -> Option<ReadItem> {
     let wamid = read_wamid(item.pointer("/revoke/original_message_id"))?;
     let revoke = MessageRevoke { wamid: wamid.clone(), at };
-    Some(ReadItem { fact: InboundFact::Revoke(revoke), wamid, role: RawRole::Change })
+    Some(ReadItem { fact: InboundFact::Revoke(revoke), wamid, role: RawRole::Change, card: None })
 }
 
-fn read_owner(item: &Value, setting: &ItemSetting<'_>) -> ItemOwner {
+/// Reads the owner of a message, and the contact card of the person.
+fn read_owner(item: &Value, setting: &ItemSetting<'_>) -> (ItemOwner, Option<Arc<str>>) {
     let party = match setting.origin.direction {
         Direction::Inbound => parties::read_author(item),
         Direction::Outbound => parties::read_addressee(item),
     };
-    let party = setting.cards.complete_party(party, setting.anonymous_items);
-    match parties::read_group(item) {
+    let CardedParty { party, card } = setting.cards.find_card(party, setting.anonymous_items);
+    let owner = match parties::read_group(item) {
         Some(group) => ItemOwner::Group(group, party),
         None => ItemOwner::Person(party),
-    }
+    };
+    (owner, card)
 }
 
 fn read_message(
@@ -109,7 +111,7 @@ fn read_message(
     at: Timestamp,
     setting: &ItemSetting<'_>,
 ) -> Result<ReadItem, SkipReason> {
-    let owner = read_owner(&item, setting);
+    let (owner, card) = read_owner(&item, setting);
     let context = read_context(item.get("context"));
     let referral =
         item.get("referral").filter(|value| value.is_object()).map(|value| value.to_string().into());
@@ -143,7 +145,7 @@ fn read_message(
         identity_change: identity_change.filter(|_| kind == MessageKind::System),
         shared_number: shared_number.filter(|_| kind == MessageKind::Contacts),
     };
-    Ok(ReadItem { fact: InboundFact::Message(Box::new(message)), wamid, role: RawRole::Message })
+    Ok(ReadItem { fact: InboundFact::Message(Box::new(message)), wamid, role: RawRole::Message, card })
 }
 
 fn read_context(context: Option<&Value>) -> Option<MessageContext> {

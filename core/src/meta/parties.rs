@@ -3,6 +3,8 @@
 //! Invariant: a card belongs to an item by an identifier that both name, never by its place in the list. Only a
 //! card without any identifier belongs to an item without any, if there is one of each.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::content::{bound_text, one_line};
@@ -12,27 +14,55 @@ use crate::domain::phone::Phone;
 /// Profile names are at most 25 characters on WhatsApp's side today.
 const NAME_CHARS_MAX: usize = 256;
 
+/// A contact card.
+#[derive(Debug)]
+struct ContactCard {
+    party: Party,
+    /// The card as it came.
+    json: Arc<str>,
+}
+
+/// A party with what its own card tells.
+pub(super) struct CardedParty {
+    pub(super) party: Party,
+    /// The card as it came.
+    pub(super) card: Option<Arc<str>>,
+}
+
 /// Contact cards of one value.
 #[derive(Debug, Default)]
-pub(super) struct ContactCards(Vec<Party>);
+pub(super) struct ContactCards(Vec<ContactCard>);
 
 impl ContactCards {
-    /// Reads cards. An unreadable one counts as absent, because the next item repeats it.
-    pub(super) fn from_items(cards: impl IntoIterator<Item = Map<String, Value>>) -> Self {
-        Self(cards.into_iter().map(|card| read_card(&Value::Object(card))).collect())
+    /// Reads cards, each with its text. An unreadable one counts as absent, because the next item repeats it.
+    pub(super) fn from_items<T: AsRef<str>>(
+        cards: impl IntoIterator<Item = (T, Map<String, Value>)>,
+    ) -> Self {
+        let read = |(json, card): (T, Map<String, Value>)| ContactCard {
+            party: read_card(&Value::Object(card)),
+            json: json.as_ref().into(),
+        };
+        Self(cards.into_iter().map(read).collect())
     }
 
     /// Adds what the party's own card tells.
-    pub(super) fn complete_party(&self, mut party: Party, anonymous_items: usize) -> Party {
-        if let Some(card) = self.0.iter().find(|card| card.shares_identifier(&party)) {
-            party.complete_from(card);
-        } else if party.is_anonymous() && anonymous_items == 1 {
-            let mut unnamed = self.0.iter().filter(|card| card.is_anonymous());
-            if let (Some(card), None) = (unnamed.next(), unnamed.next()) {
-                party.complete_from(card);
-            }
+    pub(super) fn complete_party(&self, party: Party, anonymous_items: usize) -> Party {
+        self.find_card(party, anonymous_items).party
+    }
+
+    /// Adds what the party's own card tells, and returns the card.
+    pub(super) fn find_card(&self, mut party: Party, anonymous_items: usize) -> CardedParty {
+        let named = self.0.iter().find(|card| card.party.shares_identifier(&party));
+        let card = named.or_else(|| {
+            let mut unnamed = self.0.iter().filter(|card| card.party.is_anonymous());
+            let only = (unnamed.next(), unnamed.next());
+            let usable = party.is_anonymous() && anonymous_items == 1;
+            only.0.filter(|_| usable && only.1.is_none())
+        });
+        if let Some(card) = card {
+            party.complete_from(&card.party);
         }
-        party
+        CardedParty { party, card: card.map(|card| card.json.clone()) }
     }
 }
 
@@ -41,7 +71,7 @@ fn text_of(value: Option<&Value>) -> Option<&str> {
 }
 
 /// Reads a name as people see it: one line, bounded.
-pub(super) fn read_name(value: Option<&Value>) -> Option<std::sync::Arc<str>> {
+pub(super) fn read_name(value: Option<&Value>) -> Option<Arc<str>> {
     let name = bound_text(&one_line(text_of(value)?), NAME_CHARS_MAX);
     (!name.is_empty()).then(|| name.into())
 }
@@ -56,7 +86,7 @@ fn read_card(card: &Value) -> Party {
 }
 
 /// Reads a username, without its `@`.
-pub(super) fn read_username(value: Option<&Value>) -> Option<std::sync::Arc<str>> {
+pub(super) fn read_username(value: Option<&Value>) -> Option<Arc<str>> {
     let text = text_of(value)?.trim().trim_start_matches('@');
     let usable = (1..=64).contains(&text.len()) && !text.chars().any(|c| c.is_whitespace() || c.is_control());
     usable.then(|| text.into())

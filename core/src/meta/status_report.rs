@@ -25,7 +25,7 @@ pub(super) fn read_status(
     let wamid = read_wamid(status.get("id")).ok_or(SkipReason::NoWamid)?;
     let word = status.get("status").and_then(Value::as_str).unwrap_or_default();
     let Some(moved_to) = read_status_word(word) else {
-        return Ok(ReadItem { fact: InboundFact::RawOnly, wamid, role: RawRole::Status });
+        return Ok(ReadItem { fact: InboundFact::RawOnly, wamid, role: RawRole::Status, card: None });
     };
     let reason = status.pointer("/errors/0").filter(|_| moved_to == MessageStatus::Failed);
     let error =
@@ -33,7 +33,8 @@ pub(super) fn read_status(
     // Sends by other systems carry other data there.
     let echo = status.get("biz_opaque_callback_data").and_then(Value::as_str);
     let echo = echo.and_then(|text| MessageId::parse(text).ok());
-    let recipient = parties::read_recipient(&status).map(|party| cards.complete_party(party, 1));
+    let carded = parties::read_recipient(&status).map(|party| cards.find_card(party, 1));
+    let (recipient, card) = carded.map_or((None, None), |carded| (Some(carded.party), carded.card));
     let pricing = status.get("pricing").filter(|pricing| pricing.is_object());
     let report = StatusReport {
         wamid: wamid.clone(),
@@ -45,5 +46,5 @@ pub(super) fn read_status(
         recipient,
         pricing: pricing.map(|pricing| Arc::from(pricing.to_string())),
     };
-    Ok(ReadItem { fact: InboundFact::Status(Box::new(report)), wamid, role: RawRole::Status })
+    Ok(ReadItem { fact: InboundFact::Status(Box::new(report)), wamid, role: RawRole::Status, card })
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::account::{self, AccountRow, FenceRow};
 use super::contact::{self, ContactRow};
 use super::conversation::{self, ConversationRow};
+use super::delivery_body;
 use super::dialect::{BulkStatement, Dialect};
 use super::effect::{self, SettledRow};
 use super::engine::{EngineRow, Sql, SqlArg, WriteConnection};
@@ -125,6 +126,7 @@ impl<'a> BatchRows<'a> {
             bulk_rows(&raw_item::ERASE, &self.erased_raw),
             bulk_rows(&raw_item::INSERT, &self.raw),
             bulk_rows(&event::ERASE, &self.erased_events),
+            bulk_rows(&delivery_body::ERASE, &self.erased_events),
             bulk_rows(&event::INSERT, &self.events),
             bulk_rows(&idempotency::UPSERT, &self.records),
             bulk_rows(&effect::SETTLE, &self.effects),

@@ -3,6 +3,7 @@
 //! Invariant: a row has a next attempt exactly while its status is `pending` or `failed`, so the index of
 //! open deliveries holds exactly the open ones.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, RowFields, SqlArg};
 use super::row::{RowPlace, instant_millis, json_array};
 use super::{IdempotencyRecord, Store, StoreError};
-use crate::domain::delivery::{Delivery, DeliveryAttempt, DeliveryStatus};
+use crate::domain::delivery::{Delivery, DeliveryAttempt, DeliveryStatus, RenderedBody};
 use crate::domain::due_time::DueTime;
 use crate::domain::event::EventType;
 use crate::domain::page::{DeliveryFilter, DeliveryQuery, RowPage};
@@ -20,19 +21,23 @@ use crate::domain::time::Timestamp;
 use crate::ids::{ContactId, DeliveryId, EventId, OrganisationId, ulid};
 
 /// Name of the table.
-const TABLE: &str = "webhook_deliveries";
+pub(super) const TABLE: &str = "webhook_deliveries";
 
 pub(super) const COLUMNS: &str = "id, subscription_id, organisation_id, account, sequence, event_id, event_type, \
      contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at, replays";
 
-/// Inserts all rows of an array, if the subscriber's cursor has just been moved past their events.
+/// Inserts all rows of an array, if the subscriber's cursor has just been moved past their events. The body of a
+/// message that was taken back since it was rendered is not kept.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
-    event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
+    event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at, \
+    message_id, body) \
 SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
     r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
-    r.created_at, r.updated_at \
+    r.created_at, r.updated_at, r.message_id, CASE WHEN r.body IS NOT NULL AND NOT EXISTS \
+        (SELECT 1 FROM messages m WHERE m.account = r.account AND m.id = r.message_id \
+        AND m.content = '' AND m.payload = '{}') THEN r.body END \
 FROM {rows} WHERE EXISTS (SELECT 1 FROM delivery_cursors \
     WHERE subscriber = $2 AND account = $3 AND cursor = $4) \
 ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
@@ -52,6 +57,8 @@ ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
         ("next_attempt_at", ColumnKind::Int),
         ("created_at", ColumnKind::Int),
         ("updated_at", ColumnKind::Int),
+        ("message_id", ColumnKind::Text),
+        ("body", ColumnKind::Text),
     ],
 };
 
@@ -60,15 +67,18 @@ ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
 pub(super) const REPLAY: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
-    event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at) \
+    event_type, contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at, \
+    message_id, body) \
 SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
     r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
-    r.created_at, r.updated_at \
+    r.created_at, r.updated_at, r.message_id, CASE WHEN r.body IS NOT NULL AND NOT EXISTS \
+        (SELECT 1 FROM messages m WHERE m.account = r.account AND m.id = r.message_id \
+        AND m.content = '' AND m.payload = '{}') THEN r.body END \
 FROM {rows} WHERE EXISTS (SELECT 1 FROM webhook_subscriptions s \
     WHERE s.id = r.subscription_id AND s.deleted_at IS NULL) \
 ON CONFLICT (subscription_id, account, sequence) DO UPDATE SET status = 'pending', tries = 0, \
     next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at, \
-    replays = webhook_deliveries.replays + 1",
+    message_id = excluded.message_id, body = excluded.body, replays = webhook_deliveries.replays + 1",
     columns: INSERT.columns,
 };
 
@@ -120,6 +130,28 @@ pub(super) struct DeliveryRow {
     created_at: i64,
     updated_at: i64,
     replays: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Arc<str>>,
+}
+
+impl DeliveryRow {
+    /// Creates the rows of new deliveries, with their bodies.
+    pub(super) fn with_bodies(
+        deliveries: &[Delivery],
+        bodies: &HashMap<DeliveryId, RenderedBody>,
+    ) -> Vec<Self> {
+        let row = |one: &Delivery| {
+            let body = bodies.get(&one.id);
+            Self {
+                message_id: body.map(|body| body.message_id.to_string()),
+                body: body.map(|body| body.json.clone()),
+                ..Self::from(one)
+            }
+        };
+        deliveries.iter().map(row).collect()
+    }
 }
 
 impl From<&Delivery> for DeliveryRow {
@@ -145,6 +177,8 @@ impl From<&Delivery> for DeliveryRow {
             created_at: one.created_at.millis(),
             updated_at: one.updated_at.millis(),
             replays: one.replays,
+            message_id: None,
+            body: None,
         }
     }
 }
@@ -332,9 +366,10 @@ impl Store {
     pub async fn replay_deliveries(
         &self,
         deliveries: &[Delivery],
+        bodies: &HashMap<DeliveryId, RenderedBody>,
         answer: Option<&IdempotencyRecord>,
     ) -> Result<(), StoreError> {
-        let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
+        let rows = DeliveryRow::with_bodies(deliveries, bodies);
         let mut script =
             vec![(self.engine.dialect().bulk_text(&REPLAY).into(), vec![json_array(&rows)?.into()])];
         script.extend(answer.map(|record| self.insert_record(record)).transpose()?);

@@ -12,7 +12,7 @@ use super::delivery::{self, DeliveryRow};
 use super::engine::{EngineRow, SqlArg};
 use super::row::json_array;
 use super::{Store, StoreError, run};
-use crate::domain::delivery::Delivery;
+use crate::domain::delivery::{Delivery, RenderedBody};
 use crate::domain::subscriber::SubscriberId;
 use crate::ids::DeliveryId;
 
@@ -40,6 +40,8 @@ pub struct Intake<'a> {
     pub to: i64,
     /// Deliveries of the events between.
     pub deliveries: &'a [Delivery],
+    /// Bodies of those that have one already.
+    pub bodies: &'a HashMap<DeliveryId, RenderedBody>,
 }
 
 /// Delivery workers to look for.
@@ -129,13 +131,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn take_in(&self, intake: Intake<'_>) -> Result<bool, StoreError> {
-        let Intake { subscriber, account, from, to, deliveries } = intake;
+        let Intake { subscriber, account, from, to, deliveries, bodies } = intake;
         let is_hook = matches!(subscriber, SubscriberId::Hook(_));
         let subscriber = subscriber.to_string();
         let args = vec![SqlArg::from(subscriber.as_str()), account.into(), from.into(), to.into()];
         let mut script = vec![(MOVE.into(), args)];
         if !deliveries.is_empty() {
-            let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
+            let rows = DeliveryRow::with_bodies(deliveries, bodies);
             let insert = if is_hook { &run::INSERT } else { &delivery::INSERT };
             let args = vec![json_array(&rows)?.into(), subscriber.into(), account.into(), to.into()];
             script.push((self.engine.dialect().bulk_text(insert).into(), args));

@@ -4,11 +4,13 @@
 //! statement.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::dialect::Dialect;
 use super::engine::{EngineRow, SqlArg};
 use super::row::json_array;
 use super::{Store, StoreError, contact, conversation, message, parked_item};
+use crate::domain::contact::Contact;
 use crate::domain::effect::EffectStatus;
 use crate::domain::identity::IdentifierKey;
 use crate::domain::loaded_rows::LoadedRows;
@@ -171,6 +173,20 @@ impl Store {
             facts.put_conversation(conversation);
         }
         Ok(facts)
+    }
+
+    /// Returns contacts of an account by their ids, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_contacts(
+        &self,
+        account_number: i64,
+        ids: BTreeSet<ContactId>,
+    ) -> Result<Vec<Arc<Contact>>, StoreError> {
+        let needs = RowNeeds { contacts: ids, ..RowNeeds::default() };
+        let statement = contacts_statement(self.engine.dialect(), account_number, &needs)?;
+        contact::read_all(&self.fetch_wanted(statement).await?)
     }
 
     async fn fetch_wanted(&self, statement: Option<BoundStatement>) -> Result<Vec<EngineRow>, StoreError> {

@@ -3,12 +3,14 @@
 //! Invariant: the same item is kept once. Of a message that was taken back nothing with its content is kept;
 //! the statuses stay.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::dialect::{BulkStatement, ColumnKind};
-use super::row::RowPlace;
+use super::dialect::{BulkStatement, ColumnKind, Dialect};
+use super::engine::EngineRow;
+use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
 use crate::domain::draft::AccountChanges;
 use crate::domain::inbound::{RawItem, RawRole};
@@ -19,8 +21,8 @@ const TABLE: &str = "raw_items";
 /// Inserts all rows of an array that are not stored yet.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
-INSERT INTO raw_items (account, wamid_key, digest, role, body, received_at, place) \
-SELECT r.account, r.wamid_key, r.digest, r.role, r.body, r.received_at, r.place FROM {rows} WHERE true \
+INSERT INTO raw_items (account, wamid_key, digest, role, body, card, received_at, place) \
+SELECT r.account, r.wamid_key, r.digest, r.role, r.body, r.card, r.received_at, r.place FROM {rows} WHERE true \
 ON CONFLICT (account, wamid_key, digest) DO NOTHING",
     columns: &[
         ("account", ColumnKind::Int),
@@ -28,6 +30,7 @@ ON CONFLICT (account, wamid_key, digest) DO NOTHING",
         ("digest", ColumnKind::Text),
         ("role", ColumnKind::Text),
         ("body", ColumnKind::Text),
+        ("card", ColumnKind::Text),
         ("received_at", ColumnKind::Int),
         ("place", ColumnKind::Int),
     ],
@@ -48,6 +51,15 @@ AND role <> 'status' AND (account, wamid_key, digest) NOT IN \
 pub(super) const SELECT: &str = "SELECT role, body FROM raw_items WHERE account = $1 AND wamid_key = $2 \
      ORDER BY received_at, place";
 
+/// Returns the statement of [`Store::find_raw_items`].
+pub(super) fn select_many(dialect: Dialect) -> String {
+    let listed = dialect.in_texts(2);
+    format!(
+        "SELECT wamid_key, digest, role, body, card FROM raw_items WHERE account = $1 AND wamid_key {listed} \
+         ORDER BY received_at, place"
+    )
+}
+
 /// A row of `raw_items`.
 #[derive(Debug, Serialize)]
 pub(super) struct RawRow<'a> {
@@ -56,6 +68,8 @@ pub(super) struct RawRow<'a> {
     digest: String,
     role: &'static str,
     body: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    card: Option<&'a str>,
     received_at: i64,
     place: usize,
 }
@@ -69,6 +83,7 @@ impl<'a> RawRow<'a> {
             digest: hex::encode(item.digest),
             role: item.role.as_str(),
             body: &item.body,
+            card: item.card.as_deref(),
             received_at: at.millis(),
             place,
         }
@@ -98,7 +113,33 @@ impl<'a> ErasedRawRow<'a> {
     }
 }
 
+fn read_raw_item(row: &EngineRow) -> Result<RawItem, StoreError> {
+    let mut fields = row.read_fields(TABLE);
+    let wamid_key = fields.take_text()?;
+    let at = RowPlace { table: TABLE, id: &wamid_key };
+    let mut digest = [0; 16];
+    let read = hex::decode_to_slice(fields.take_text()?, &mut digest);
+    at.check_value("digest", read.ok())?;
+    let role = at.check_value("role", RawRole::parse(&fields.take_text()?))?;
+    let (body, card) = (fields.take_text()?.into(), fields.opt_text()?.map(Arc::from));
+    Ok(RawItem { wamid_key: wamid_key.into(), role, body, card, digest })
+}
+
 impl Store {
+    /// Returns what WhatsApp sent about messages with these keys, in the order in which it came.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn find_raw_items(
+        &self,
+        account_number: i64,
+        wamid_keys: &BTreeSet<Arc<str>>,
+    ) -> Result<Vec<RawItem>, StoreError> {
+        let args = vec![account_number.into(), json_array(&wamid_keys.iter().collect::<Vec<_>>())?.into()];
+        let rows = self.engine.fetch_rows(select_many(self.engine.dialect()), args).await?;
+        rows.iter().map(read_raw_item).collect()
+    }
+
     /// Returns what WhatsApp sent about a message, in the order in which it came.
     ///
     /// # Errors

@@ -13,13 +13,15 @@ use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::account::Secret;
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::row_version::RowVersion;
-use crate::domain::subscription::{DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus};
+use crate::domain::subscription::{
+    DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus, WebhookFormat,
+};
 use crate::domain::time::Timestamp;
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
 
 const TABLE: &str = "webhook_subscriptions";
 
-const COLUMNS: &str = "id, organisation_id, url, events, description, status, dead_in_row, created_at, \
+const COLUMNS: &str = "id, organisation_id, url, events, format, description, status, dead_in_row, created_at, \
      updated_at, row_version";
 
 fn words_of(types: EventTypes) -> Result<String, StoreError> {
@@ -41,6 +43,7 @@ fn read_subscription(fields: &mut RowFields<'_>) -> Result<Subscription, StoreEr
         organisation_id: at.check_value("organisation_id", organisation_id)?,
         url,
         events: at.check_value("events", types)?,
+        format: at.check_value("format", WebhookFormat::parse(&fields.take_text()?))?,
         description: fields.opt_text()?.map(Arc::from),
         status: at.check_value("status", SubscriptionStatus::parse(&fields.take_text()?))?,
         dead_in_row: at.check_count("dead_in_row", fields.take_int()?)?,
@@ -178,14 +181,15 @@ impl Store {
         one: &Subscription,
         answer: Option<&IdempotencyRecord>,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO webhook_subscriptions (id, organisation_id, url, events, description, status, \
-                   dead_in_row, created_at, updated_at, row_version) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let sql = "INSERT INTO webhook_subscriptions (id, organisation_id, url, events, format, description, \
+                   status, dead_in_row, created_at, updated_at, row_version) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         let args = vec![
             one.id.to_string().into(),
             one.organisation_id.to_string().into(),
             one.url.as_ref().into(),
             words_of(one.events)?.into(),
+            one.format.as_str().into(),
             one.description.as_deref().into(),
             one.status.as_str().into(),
             i64::from(one.dead_in_row).into(),
@@ -213,7 +217,7 @@ impl Store {
         decided: Subscription,
     ) -> Result<Option<Subscription>, StoreError> {
         let sql = "UPDATE webhook_subscriptions SET url = $2, events = $3, description = $4, status = $5, \
-                   dead_in_row = $6, updated_at = $7, row_version = row_version + 1 \
+                   dead_in_row = $6, updated_at = $7, format = $9, row_version = row_version + 1 \
                    WHERE id = $1 AND row_version = $8 AND deleted_at IS NULL RETURNING id";
         let args = vec![
             decided.id.to_string().into(),
@@ -224,6 +228,7 @@ impl Store {
             i64::from(decided.dead_in_row).into(),
             decided.updated_at.millis().into(),
             decided.row_version.to_row().into(),
+            decided.format.as_str().into(),
         ];
         let written = self.writer.write_statement(sql, args).await?;
         let row_version = decided.row_version.next();

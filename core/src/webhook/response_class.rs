@@ -45,6 +45,11 @@ pub(super) fn classify_response(answer: &OutboundAnswer, now: Timestamp) -> Atte
     }
 }
 
+/// Returns the result for an event that the subscriber's form does not show.
+pub(super) const fn nothing_to_send() -> AttemptResult {
+    AttemptResult { outcome: AttemptOutcome::Delivered, status_code: None, error: None, report: None }
+}
+
 /// Returns the result of an attempt without a response.
 pub(super) fn classify_failure(error: &str) -> AttemptResult {
     retry(None, None, error)

@@ -7,7 +7,7 @@ use super::*;
 use crate::domain::account::Secret;
 use crate::domain::event::EventTypes;
 use crate::domain::row_version::RowVersion;
-use crate::domain::subscription::{SigningSecret, SubscriptionStatus};
+use crate::domain::subscription::{SigningSecret, SubscriptionStatus, WebhookFormat};
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
 use crate::outbound::OutboundAnswer;
 
@@ -78,6 +78,7 @@ fn secrets_sign_until_they_expire() {
         organisation_id: OrganisationId::from_bits(1),
         url: "https://example.com/".into(),
         events: EventTypes::all_types(),
+        format: WebhookFormat::Kabar,
         description: None,
         status: SubscriptionStatus::Active,
         dead_in_row: 0,

@@ -24,6 +24,7 @@ use serde::Serialize;
 use crate::rest::envelope::OpenEnvelope;
 use crate::v1::contacts::body::ContactBody;
 use crate::v1::conversations::body::ConversationBody;
+use crate::v1::events::body::kirimdev::kirimdev_bytes_of;
 use crate::v1::events::body::{EventBody, bytes_of};
 use crate::v1::events::{LAST_SEQUENCE, frames_of};
 use crate::v1::messages::body::MessageBody;
@@ -155,6 +156,10 @@ impl RenderRows for ResponseRenderer {
 impl EventForm for ResponseRenderer {
     fn bytes(&self, account: &Account, event: &Event) -> Bytes {
         bytes_of(account, event)
+    }
+
+    fn kirimdev_bytes(&self, account: &Account, event: &Event) -> Bytes {
+        kirimdev_bytes_of(account, event)
     }
 }
 

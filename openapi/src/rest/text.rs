@@ -23,7 +23,7 @@ use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::{Capability, PluginState};
 use kabar_core::domain::run::LogLevel;
 use kabar_core::domain::status::MessageStatus;
-use kabar_core::domain::subscription::SubscriptionStatus;
+use kabar_core::domain::subscription::{SubscriptionStatus, WebhookFormat};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
     AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId, PluginId,
@@ -209,6 +209,7 @@ shown_words! {
     PriceTier: PriceTier::ALL;
     EventType: EventType::ALL;
     SubscriptionStatus: SubscriptionStatus::ALL;
+    WebhookFormat: WebhookFormat::ALL;
     DeliveryStatus: DeliveryStatus::ALL;
     PluginState: PluginState::ALL;
     Capability: Capability::ALL;

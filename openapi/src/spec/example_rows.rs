@@ -22,7 +22,7 @@ use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::run::{HookReport, LogLevel, LogLine, Run, RunLog, RunUsage};
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::subscriber::SubscriberId;
-use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
+use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus, WebhookFormat};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
     AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId, PluginId,
@@ -159,7 +159,7 @@ pub(crate) fn signing_secret() -> SigningSecret {
     SigningSecret {
         id: SigningSecretId::from_bits(id_bits(-7_000)),
         // Written in two halves, so that secret scanners do not report it.
-        secret: Secret::new(&["whsec_", "pX3vQ0mWk7TzR5nYb2LdHs9UcEa4Jf6G"].concat()),
+        secret: Secret::new(&["whsec_", "pX3vQ0mWk7TzR5nYb2LdHs9UcEa4Jf6GqT8oVw1ZxKM="].concat()),
         created_at: example_time(-7_000),
         expires_at: None,
     }
@@ -171,6 +171,7 @@ pub(crate) fn example_subscription() -> Subscription {
         organisation_id: example_organisation().id,
         url: "https://hooks.example.com/kabar".into(),
         events: [EventType::MessageReceived, EventType::MessageStatus].into_iter().collect(),
+        format: WebhookFormat::Kabar,
         description: Some("Order tracker".into()),
         status: SubscriptionStatus::Active,
         dead_in_row: 0,

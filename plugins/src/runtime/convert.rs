@@ -70,6 +70,7 @@ fn convert_change(kind: &EventKind, data: impl FnOnce() -> String) -> wit::Chang
         EventKind::ContactUpdated(row) => wit::Change::ContactUpdated(convert_contact(row)),
         EventKind::MessageEdited { .. }
         | EventKind::MessageRevoked(_)
+        | EventKind::MessageStatusReported { .. }
         | EventKind::ContactIdentityUpdated { .. }
         | EventKind::ConversationMerged(_)
         | EventKind::AccountUpdated(_)

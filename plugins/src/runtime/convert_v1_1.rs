@@ -14,7 +14,12 @@ use crate::invocation::Invocation;
 use crate::runtime::bindings_v1_1::kabar::hooks::types as wit;
 
 /// Converts the event of an invocation, with the message as WhatsApp sent it.
-pub(crate) fn convert_event(invocation: &Invocation, raw: Option<String>) -> wit::Event {
+/// `data` is the API's `data` of the event, for types that the package does not have.
+pub(crate) fn convert_event(
+    invocation: &Invocation,
+    raw: Option<String>,
+    data: impl FnOnce() -> String,
+) -> wit::Event {
     let event = &invocation.event;
     wit::Event {
         id: event.id.to_string(),
@@ -24,7 +29,7 @@ pub(crate) fn convert_event(invocation: &Invocation, raw: Option<String>) -> wit
         livemode: !invocation.account.sandbox,
         account: convert_account(&invocation.account),
         attempt: invocation.attempt,
-        change: convert_change(&event.kind),
+        change: convert_change(&event.kind, data),
         raw,
     }
 }
@@ -40,7 +45,7 @@ fn convert_account(account: &Account) -> wit::Account {
     }
 }
 
-fn convert_change(kind: &EventKind) -> wit::Change {
+fn convert_change(kind: &EventKind, data: impl FnOnce() -> String) -> wit::Change {
     match kind {
         EventKind::MessageReceived(row) => wit::Change::MessageReceived(convert_message(row)),
         EventKind::MessageCreated(row) => wit::Change::MessageCreated(convert_message(row)),
@@ -79,6 +84,7 @@ fn convert_change(kind: &EventKind) -> wit::Change {
             field: notice.field.to_string(),
             value: notice.value.to_string(),
         }),
+        EventKind::MessageStatusReported { .. } => wit::Change::Other(data()),
     }
 }
 

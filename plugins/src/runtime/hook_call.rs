@@ -70,7 +70,7 @@ impl LinkedHook {
     ) -> HookEvent {
         match self {
             Self::V1_0(_) => HookEvent::V1_0(Box::new(convert::convert_event(invocation, data))),
-            Self::V1_1(_) => HookEvent::V1_1(Box::new(convert_v1_1::convert_event(invocation, raw))),
+            Self::V1_1(_) => HookEvent::V1_1(Box::new(convert_v1_1::convert_event(invocation, raw, data))),
         }
     }
 

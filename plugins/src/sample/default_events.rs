@@ -57,6 +57,11 @@ pub fn event(kind: EventType) -> SampleEvent {
             previous_content: received_message().content,
         },
         EventType::MessageRevoked => EventKind::MessageRevoked(revoked_message()),
+        EventType::MessageStatusReported => EventKind::MessageStatusReported {
+            message: outbound_message(MessageStatus::Sent),
+            status: MessageStatus::Sent,
+            occurred_at: AT,
+        },
         EventType::ContactIdentityUpdated => EventKind::ContactIdentityUpdated {
             contact: sample_contact(),
             added: vec![Identifier::UserId(customer_user_id())],

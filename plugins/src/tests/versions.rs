@@ -68,7 +68,8 @@ fn a_contact_without_a_number_has_its_user_id_in_the_place_of_the_number_in_the_
         panic!()
     };
     assert_eq!(older.phone_number, "ID.7");
-    let v1_1::Change::ContactCreated(newer) = convert_v1_1::convert_event(&invoked, None).change else {
+    let v1_1::Change::ContactCreated(newer) = convert_v1_1::convert_event(&invoked, None, String::new).change
+    else {
         panic!()
     };
     assert_eq!((newer.phone_number, newer.user_id.as_deref()), (None, Some("ID.7")));
@@ -87,7 +88,7 @@ fn a_younger_type_of_event_is_other_in_the_older_package_and_itself_in_the_newer
     let older = convert::convert_event(&invoked, || data.clone());
     assert_eq!(older.kind, "whatsapp.account_update");
     assert!(matches!(older.change, v1_0::Change::Other(told) if told == data));
-    let newer = convert_v1_1::convert_event(&invoked, None).change;
+    let newer = convert_v1_1::convert_event(&invoked, None, String::new).change;
     assert!(matches!(newer, v1_1::Change::WhatsappField(told) if told.value == value));
 }
 
@@ -96,7 +97,7 @@ fn the_newer_package_shows_the_raw_item_and_the_details() {
     let message = json!({"source": "app", "standby": true, "context": {"forwarded": true},
         "referral": {"ctwa_clid": "AR7"}});
     let invoked = invoked(&json!({"type": "message.received", "data": {"message": message}}));
-    let event = convert_v1_1::convert_event(&invoked, Some("{}".to_owned()));
+    let event = convert_v1_1::convert_event(&invoked, Some("{}".to_owned()), String::new);
     assert_eq!(event.raw.as_deref(), Some("{}"));
     let v1_1::Change::MessageReceived(message) = event.change else { panic!() };
     assert_eq!((message.source.as_str(), message.standby), ("app", true));

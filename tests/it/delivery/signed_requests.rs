@@ -10,7 +10,7 @@ async fn a_request_is_the_contracts() {
     let (server, tenant) = stage().await;
     let receiver = Receiver::start().await;
     let (id, secret) = subscribe(&tenant, &receiver).await;
-    assert!(secret.starts_with("whsec_") && secret.len() == "whsec_".len() + 32, "{secret}");
+    assert!(secret.starts_with("whsec_") && secret.len() == "whsec_".len() + 44, "{secret}");
     tenant.hears(&from(0), "hello").await;
     let call = receiver.until(1).await.remove(0);
     assert_eq!((call.method.as_str(), call.target.as_str()), ("POST", "/hook?a=b%20c"));
@@ -26,6 +26,11 @@ async fn a_request_is_the_contracts() {
     let (at, signers) = call.signers(&[&secret]);
     assert_eq!((at, signers), (server.clock.read_now().millis() / 1000, vec![secret.as_str()]));
     assert!(at >= NOON);
+    assert_eq!(call.standard_signers(&[&secret]), [secret.as_str()]);
+    assert_eq!(
+        (call.header("webhook-id"), call.header("webhook-timestamp")),
+        (text(&event["id"]), at.to_string())
+    );
     // What is sent is what the log shows, byte for byte.
     let listed = tenant.get("events?types=message.received").await;
     let body = String::from_utf8(listed.body.to_vec()).unwrap();

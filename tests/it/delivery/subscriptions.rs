@@ -18,6 +18,7 @@ async fn a_subscription_is_made_read_changed_and_deleted() {
         "created_at",
         "description",
         "events",
+        "format",
         "id",
         "initial_secret",
         "object",

@@ -8,7 +8,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Frame, Incoming};
@@ -19,6 +22,7 @@ use kabar_core::domain::account::Secret;
 use kabar_core::meta::signature;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -104,6 +108,24 @@ impl Call {
             *secrets.iter().find(|secret| hex_of(secret) == hex).expect("a known secret")
         });
         (seconds.parse().unwrap(), signers.collect())
+    }
+}
+
+impl Call {
+    /// Which of these secrets signed after Standard Webhooks, in the header's order.
+    #[track_caller]
+    pub(crate) fn standard_signers<'a>(&self, secrets: &[&'a str]) -> Vec<&'a str> {
+        let (id, seconds) = (self.header("webhook-id"), self.header("webhook-timestamp"));
+        let signed = [id.as_bytes(), b".", seconds.as_bytes(), b".", &self.body].concat();
+        let sign = |secret: &str| {
+            let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+            let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+            mac.update(&signed);
+            format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+        };
+        let header = self.header("webhook-signature");
+        let find = |part: &str| *secrets.iter().find(|secret| sign(secret) == part).expect("a known secret");
+        header.split(' ').map(find).collect()
     }
 }
 

@@ -69,9 +69,10 @@ fn keys_needed(object: &str) -> (&'static str, &'static [&'static str]) {
             "org",
             &["name", "tier", "write_per_minute", "read_per_minute", "sandbox", "suspended", "created_at"],
         ),
-        "webhook_subscription" => {
-            ("wbs", &["url", "events", "description", "status", "secrets", "created_at", "updated_at"])
-        }
+        "webhook_subscription" => (
+            "wbs",
+            &["url", "events", "format", "description", "status", "secrets", "created_at", "updated_at"],
+        ),
         "webhook_secret" => ("sec", &["expires_at", "created_at"]),
         "webhook_delivery" => (
             "wbd",

@@ -13,7 +13,7 @@ use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, PageLimit, RunQuer
 use kabar_core::domain::plugin::{Plugin, PluginEntries, PluginVersion};
 use kabar_core::domain::run::Run;
 use kabar_core::domain::subscriber::SubscriberId;
-use kabar_core::domain::subscription::{Subscription, SubscriptionStatus};
+use kabar_core::domain::subscription::{Subscription, SubscriptionStatus, WebhookFormat};
 use kabar_core::ids::{ContactId, DeliveryId, EventId, PluginId, SubscriptionId};
 use kabar_core::ports::{AttemptResult, DeliveryRequest, EventSink};
 use kabar_core::store::DeliveryCursor;
@@ -206,6 +206,7 @@ impl Stage {
         let new = NewSubscription {
             url: "https://example.com/".into(),
             events: [EventType::MessageReceived].into_iter().collect(),
+            format: WebhookFormat::Kabar,
             description: None,
         };
         self.subscribers().create_subscription(self.fixture.organisation, new, None).await.unwrap()

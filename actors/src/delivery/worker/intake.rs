@@ -18,6 +18,7 @@ use rand::rngs::StdRng;
 
 use super::DeliveryWorker;
 use crate::delivery::lanes::QueuedDelivery;
+use crate::delivery::webhook_forms;
 
 /// Most deliveries that are under way or wait for nothing but their turn.
 pub(in crate::delivery) const WINDOW: usize = 1000;
@@ -91,8 +92,9 @@ impl DeliveryWorker {
     ) -> Result<(), StoreError> {
         let store = &self.parts.context.store;
         let between = (place.cursor, place.head);
-        let events = store.events_of(account, between, subscriber.event_types(), room).await?;
+        let mut events = store.events_of(account, between, subscriber.event_types(), room).await?;
         let last = events.last().filter(|_| events.len() >= room).map(|event| event.sequence);
+        events.retain(|event| webhook_forms::is_shown(subscriber, &event.kind));
         let to = last.unwrap_or(place.head);
         let reading = self.parts.context.clock.take_reading();
         let now = reading.wall;
@@ -100,14 +102,18 @@ impl DeliveryWorker {
             .iter()
             .map(|event| build_delivery(&mut self.ids, subscriber, account, event, now))
             .collect();
+        let (context, owner) = (self.parts.context.clone(), self.parts.account_entry.current_account());
+        let rows = deliveries.iter().zip(&events);
+        let mut bodies = webhook_forms::render_bodies(&context, &owner, subscriber, rows).await?;
         let intake = Intake {
             subscriber: subscriber.subscriber_id(),
             account,
             from: place.cursor,
             to,
             deliveries: &deliveries,
+            bodies: &bodies,
         };
-        if !store.take_in(intake).await? {
+        if !context.store.take_in(intake).await? {
             // Another node has created them: their rows are there.
             self.place = None;
             return Ok(());
@@ -115,7 +121,9 @@ impl DeliveryWorker {
         self.place = Some(DeliveryCursor { cursor: to, head: place.head });
         self.loaded_to = to;
         for (delivery, event) in deliveries.into_iter().zip(events) {
-            self.lanes.put_delivery(QueuedDelivery::new(delivery, Some(Arc::new(event)), &reading));
+            let body = bodies.remove(&delivery.id).map(|body| body.json);
+            let load = QueuedDelivery::new(delivery, Some(Arc::new(event)), &reading);
+            self.lanes.put_delivery(QueuedDelivery { body, ..load });
         }
         Ok(())
     }
@@ -136,7 +144,7 @@ pub(in crate::delivery) fn build_delivery(
         account,
         sequence: event.sequence,
         event_id: event.id,
-        event_type: event.kind.event_type(),
+        event_type: subscriber.told_type(event.kind.event_type()),
         contact_id: event.kind.contact_id(),
         status: DeliveryStatus::Pending,
         attempts: Vec::new(),

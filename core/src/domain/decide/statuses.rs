@@ -21,7 +21,7 @@ pub(super) fn apply_status(
     if message.wamid.is_none() {
         message.wamid = Some(report.wamid.clone());
     }
-    message.history.keep_reported(report.status, report.at);
+    let first = message.history.keep_reported(report.status, report.at);
     let moved = advance_status(&mut message, report.status.as_current(), report.error.clone());
     if report.status == MessageStatus::Played {
         // A message that was listened to was read, although WhatsApp may not say so.
@@ -38,6 +38,12 @@ pub(super) fn apply_status(
         let message = draft.write_message(message);
         if moved {
             announce_status(draft, &message, known.status, report.at);
+        } else if first {
+            draft.emit_event(EventKind::MessageStatusReported {
+                message: (*message).clone(),
+                status: report.status,
+                occurred_at: report.at,
+            });
         }
     }
     if let Some(recipient) = &report.recipient {

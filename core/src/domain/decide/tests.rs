@@ -120,6 +120,24 @@ fn a_send_is_recorded_and_a_late_or_early_status_finds_it() {
 }
 
 #[test]
+fn a_report_that_moves_nothing_is_told_once() {
+    let mut world = World::new();
+    world.ingest(vec![inbound("a")]);
+    let id = send(&mut world);
+    world.run(&AccountCommand::RecordSends(vec![(id, accepted("out"))])).0.unwrap();
+    let mut told = |status, at_ms| {
+        let changes = world.ingest(vec![report("out", status, at_ms)]);
+        changes.events.iter().map(|event| event.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(MessageStatus::Sent, START_MS), ["message.status_reported"]);
+    assert!(told(MessageStatus::Sent, START_MS + 1).is_empty());
+    assert_eq!(told(MessageStatus::Read, START_MS + 3), ["message.status"]);
+    assert_eq!(told(MessageStatus::Delivered, START_MS + 2), ["message.status_reported"]);
+    assert_eq!(told(MessageStatus::Played, START_MS + 4), ["message.status_reported"]);
+    assert!(told(MessageStatus::Played, START_MS + 4).is_empty());
+}
+
+#[test]
 fn an_echo_settles_a_send_whose_answer_was_lost() {
     let mut world = World::new();
     world.ingest(vec![inbound("a")]);

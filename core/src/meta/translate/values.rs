@@ -85,7 +85,9 @@ impl WebhookReader {
     /// Reads the contact cards of a value.
     pub(super) fn read_cards(&mut self, place: &ChangePlace, members: &RawMembers<'_>) -> ContactCards {
         let cards = self.read_elements(members, "contacts", Some(&place.target), &place.field);
-        ContactCards::from_items(cards.into_iter().filter_map(|card| read_object_value(card).ok()))
+        ContactCards::from_items(
+            cards.into_iter().filter_map(|card| Some((card.get(), read_object_value(card).ok()?))),
+        )
     }
 
     fn read_messages(
@@ -191,7 +193,7 @@ impl WebhookReader {
         {
             card.insert("wa_id".into(), id.into());
         }
-        let cards = ContactCards::from_items([card]);
+        let cards = ContactCards::from_items([(Value::Object(card.clone()).to_string(), card)]);
         let elements = self.read_elements(thread, "messages", Some(&place.target), &place.field);
         self.read_past(place, elements, own, &cards);
     }
@@ -211,8 +213,8 @@ impl WebhookReader {
 
     fn keep_read(&mut self, place: &ChangePlace, raw: &RawValue, item: Result<ReadItem, SkipReason>) {
         match item {
-            Ok(ReadItem { fact, wamid, role }) => {
-                let raw = raw_item(&wamid, role, raw);
+            Ok(ReadItem { fact, wamid, role, card }) => {
+                let raw = RawItem { card, ..raw_item(&wamid, role, raw) };
                 self.keep_item(place, InboundItem { fact, raw: Some(raw) });
             }
             Err(reason) => self.skip_item(Some(&place.target), &place.field, reason),
@@ -225,7 +227,7 @@ fn raw_item(wamid: &str, role: crate::domain::inbound::RawRole, raw: &RawValue) 
     for (to, from) in digest.iter_mut().zip(Sha256::digest(raw.get().as_bytes())) {
         *to = from;
     }
-    RawItem { wamid_key: wamid_key(wamid), role, body: raw.get().into(), digest }
+    RawItem { wamid_key: wamid_key(wamid), role, body: raw.get().into(), card: None, digest }
 }
 
 fn digits_of(number: &str) -> String {

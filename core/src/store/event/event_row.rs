@@ -88,6 +88,11 @@ impl<'a> EventRow<'a> {
                 occurred_at: instant_millis(Some(*occurred_at)),
                 ..of_message((message, None))
             },
+            EventKind::MessageStatusReported { message, status, occurred_at } => Self {
+                previous_status: Some(status.as_str()),
+                occurred_at: instant_millis(Some(*occurred_at)),
+                ..of_message((message, None))
+            },
             EventKind::ConversationCreated(conversation)
             | EventKind::ConversationAssigned(conversation)
             | EventKind::ConversationClosed(conversation)
@@ -207,6 +212,12 @@ pub(super) fn read_event(row: &EngineRow) -> Result<Event, StoreError> {
             message: read_message(at, &snapshot)?,
             previous: at
                 .check_value("previous_status", previous.as_deref().and_then(MessageStatus::parse))?,
+            occurred_at: at.check_value("occurred_at", occurred_at)?,
+        },
+        "message.status_reported" => EventKind::MessageStatusReported {
+            message: read_message(at, &snapshot)?,
+            status: at
+                .check_value("previous_status", previous.as_deref().and_then(MessageStatus::parse_sighted))?,
             occurred_at: at.check_value("occurred_at", occurred_at)?,
         },
         "message.edited" => read_edit(at, &snapshot)?,

@@ -1,12 +1,16 @@
 //! Subscriptions, cursors and deliveries: taken in once, recorded once, reopened, purged.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus, RetrySchedule};
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::page::{DeliveryFilter, DeliveryQuery, PageLimit};
 use crate::domain::row_version::RowVersion;
 use crate::domain::subscriber::SubscriberId;
-use crate::domain::subscription::{DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus};
+use crate::domain::subscription::{
+    DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus, WebhookFormat,
+};
 use crate::ids::{DeliveryId, SigningSecretId, SubscriptionId};
 use crate::store::{DeliveryCursor, DeliveryWork, Intake, PurgeAges};
 
@@ -25,6 +29,7 @@ pub(super) fn subscription(n: u128) -> Subscription {
         organisation_id: OrganisationId::from_bits(1),
         url: text("https://example.com/\"hook\"?a=ü"),
         events: [EventType::MessageCreated, EventType::MessageStatus].into_iter().collect(),
+        format: if n == 1 { WebhookFormat::Meta } else { WebhookFormat::Kabar },
         description: (n == 1).then(|| text("crm")),
         status: SubscriptionStatus::Active,
         dead_in_row: 0,
@@ -65,7 +70,7 @@ pub(super) fn tried(mut one: Delivery, outcome: AttemptOutcome) -> Delivery {
 }
 
 pub(super) const RETRY: AttemptOutcome = AttemptOutcome::Retry { after: None };
-const SUBSCRIBER: SubscriberId = SubscriberId::Webhook(SubscriptionId::from_bits(1));
+pub(super) const SUBSCRIBER: SubscriberId = SubscriberId::Webhook(SubscriptionId::from_bits(1));
 
 /// An account with a log of `events`, and a subscription that was there before it.
 pub(super) async fn logged(store: &Store, events: u32) -> Owner {
@@ -77,8 +82,20 @@ pub(super) async fn logged(store: &Store, events: u32) -> Owner {
     owner
 }
 
-pub(super) async fn take_in(store: &Store, owner: &Owner, (from, to): (i64, i64), rows: &[Delivery]) -> bool {
-    let intake = Intake { subscriber: SUBSCRIBER, account: owner.number, from, to, deliveries: rows };
+pub(super) async fn take_in(store: &Store, owner: &Owner, between: (i64, i64), rows: &[Delivery]) -> bool {
+    take_in_for(SUBSCRIBER, store, owner, between, rows).await
+}
+
+/// Takes in deliveries without bodies.
+pub(super) async fn take_in_for(
+    subscriber: SubscriberId,
+    store: &Store,
+    owner: &Owner,
+    (from, to): (i64, i64),
+    rows: &[Delivery],
+) -> bool {
+    let intake =
+        Intake { subscriber, account: owner.number, from, to, deliveries: rows, bodies: &HashMap::new() };
     store.take_in(intake).await.unwrap()
 }
 
@@ -269,13 +286,13 @@ async fn a_replay_of_events_makes_what_is_missing_and_opens_the_rest() {
         next_attempt_at: Some(due_at(9_000)),
         ..delivery(n.try_into().unwrap(), &owner, n)
     });
-    store.replay_deliveries(&fresh, None).await.unwrap();
+    store.replay_deliveries(&fresh, &HashMap::new(), None).await.unwrap();
     let now_open = open(&store, &owner).await;
     let ids: Vec<_> = now_open.iter().map(|row| (row.sequence, row.id, row.attempt_count)).collect();
     assert_eq!(ids, [(1, fresh[0].id, 0), (2, rows[1].id, 1), (3, rows[2].id, 0)]);
     assert!(now_open.iter().all(|row| row.tries == 0 && row.next_attempt_at == Some(due_at(9_000))));
     store.delete_subscription(SubscriptionId::from_bits(1), at(9_001)).await.unwrap();
-    store.replay_deliveries(&fresh, None).await.unwrap();
+    store.replay_deliveries(&fresh, &HashMap::new(), None).await.unwrap();
     assert!(open(&store, &owner).await.is_empty(), "a deleted subscription is owed nothing");
 }
 

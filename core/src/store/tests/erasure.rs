@@ -1,8 +1,13 @@
 //! Raw items, and the content of messages that were taken back: once, in order, and gone from rows and log.
 
+use std::collections::{BTreeSet, HashMap};
+
 use super::*;
+use crate::domain::delivery::RenderedBody;
 use crate::domain::draft::ErasedMessage;
 use crate::domain::inbound::{RawItem, RawRole};
+use crate::ids::DeliveryId;
+use crate::store::Intake;
 
 /// A raw item; equal bodies have equal digests.
 pub(super) fn raw(key: &str, role: RawRole, body: &str) -> RawItem {
@@ -10,7 +15,7 @@ pub(super) fn raw(key: &str, role: RawRole, body: &str) -> RawItem {
     for (place, byte) in digest.iter_mut().zip(body.bytes()) {
         *place = byte;
     }
-    RawItem { wamid_key: text(key), role, body: text(body), digest }
+    RawItem { wamid_key: text(key), role, body: text(body), card: None, digest }
 }
 
 async fn keep(store: &Store, owner: &mut Owner, raw: Vec<RawItem>) {
@@ -36,6 +41,52 @@ async fn raw_items_are_kept_once_and_in_order() {
     let roles: Vec<RawRole> = roles.into_iter().map(|(role, _)| role).collect();
     assert_eq!(roles, [RawRole::Status, RawRole::Message, RawRole::Change, RawRole::Status]);
     assert!(bodies(&store, &other, "w").await.is_empty());
+    let carded = RawItem { card: Some(text("{\"wa_id\":\"1\"}")), ..raw("u", RawRole::Status, "t") };
+    keep(&store, &mut owner, vec![carded.clone()]).await;
+    let keys: BTreeSet<Arc<str>> = ["v", "u", "none"].map(text).into();
+    let found = store.find_raw_items(owner.number, &keys).await.unwrap();
+    assert_eq!(found, [raw("v", RawRole::Message, "y"), carded]);
+    assert!(store.find_raw_items(other.number, &keys).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn erasure_takes_the_bodies_of_deliveries_and_none_is_written_afterwards() {
+    let (store, _guard) = store().await;
+    let mut owner = Owner::of(&store, 1).await;
+    let (_, conversation, _) = thread(&store, &mut owner, 1).await;
+    let message = inbound(5, &conversation);
+    let other = inbound(6, &conversation);
+    store.commit(owner.cycle(Writes::default().message(&message).message(&other).0)).await.unwrap();
+    let rows = [1, 2, 3].map(|n| delivery_work::delivery(n.try_into().unwrap(), &owner, n));
+    let body = |message: &Message| RenderedBody { message_id: message.id, json: text("{\"secret\":1}") };
+    let bodies = HashMap::from([(rows[0].id, body(&message)), (rows[1].id, body(&other))]);
+    let ids: Vec<DeliveryId> = rows.iter().map(|row| row.id).collect();
+    let account = owner.number;
+    let take_in = |from, to, rows| Intake {
+        subscriber: delivery_work::SUBSCRIBER,
+        account,
+        from,
+        to,
+        deliveries: rows,
+        bodies: &bodies,
+    };
+    assert!(store.take_in(take_in(0, 2, &rows[..2])).await.unwrap());
+    assert_eq!(store.delivery_bodies(&ids).await.unwrap().len(), 2);
+
+    let bare = Message { content: text(""), payload: text("{}"), ..message.clone() };
+    let mut changes = Writes::default().message(&bare).0;
+    changes.erased.push(ErasedMessage { id: message.id, wamid_key: text("wamid.5") });
+    store.commit(owner.cycle(changes)).await.unwrap();
+    let left = store.delivery_bodies(&ids).await.unwrap();
+    assert_eq!(left.keys().collect::<Vec<_>>(), [&rows[1].id]);
+
+    // A worker that rendered the body before the message was taken back comes too late, as does a replay.
+    let late = HashMap::from([(rows[2].id, body(&message)), (rows[0].id, body(&message))]);
+    let taken = Intake { from: 2, to: 3, deliveries: &rows[2..], bodies: &late, ..take_in(0, 0, &rows) };
+    assert!(store.take_in(taken).await.unwrap());
+    store.replay_deliveries(&rows[..1], &late, None).await.unwrap();
+    let left = store.delivery_bodies(&ids).await.unwrap();
+    assert_eq!(left.keys().collect::<Vec<_>>(), [&rows[1].id]);
 }
 
 #[tokio::test]

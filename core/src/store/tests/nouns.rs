@@ -175,7 +175,8 @@ async fn events_tell_what_was_at_their_time() {
             occurred_at: at(33),
         },
         EventKind::MessageEdited { message: message.clone(), previous_content: text("be\"fore") },
-        EventKind::MessageRevoked(message),
+        EventKind::MessageRevoked(message.clone()),
+        EventKind::MessageStatusReported { message, status: MessageStatus::Played, occurred_at: at(34) },
         EventKind::ConversationMerged(super::conversation(4, &contact)),
         EventKind::ContactIdentityUpdated {
             contact: contact.clone(),

@@ -15,8 +15,8 @@ use crate::store::DeliveryWork;
 use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
-    account, contact as contacts, conversation as conversations, delivery, delivery_work, effect, event,
-    loaded_rows, merge, message as messages, parked_item, purge, raw_item, run, send_queue,
+    account, contact as contacts, conversation as conversations, delivery, delivery_body, delivery_work,
+    effect, event, loaded_rows, merge, message as messages, parked_item, purge, raw_item, run, send_queue,
 };
 
 async fn sqlite() -> (Store, Guard) {
@@ -270,6 +270,7 @@ async fn writes_find_their_rows_through_indices() {
         (Dialect::Sqlite.bulk_text(&raw_item::ERASE), rows()),
         (Dialect::Sqlite.bulk_text(&merge::MOVE), rows()),
         (Dialect::Sqlite.bulk_text(&event::ERASE), rows()),
+        (Dialect::Sqlite.bulk_text(&delivery_body::ERASE), rows()),
         (purge::IDEMPOTENCY_RECORDS.delete_statement(Dialect::Sqlite), old()),
         (purge::PARKED_ITEMS.delete_statement(Dialect::Sqlite), old()),
         (purge::PARKED_SURPLUS.delete_statement(Dialect::Sqlite), old()),
@@ -295,6 +296,8 @@ async fn the_log_is_read_along_its_key() {
     assert!(part.contains("(account=? AND sequence>? AND sequence<?)"), "{part}");
     let raw = (raw_item::SELECT.to_owned(), vec![1.into(), "w".into()]);
     let raw = plan(&store, raw).await;
+    assert!(raw.contains("(account=? AND wamid_key=?)"), "{raw}");
+    let raw = plan(&store, (raw_item::select_many(Dialect::Sqlite), vec![1.into(), "[]".into()])).await;
     assert!(raw.contains("(account=? AND wamid_key=?)"), "{raw}");
     let waba = plan(&store, (account::OF_WABA.to_owned(), vec!["1".into()])).await;
     assert!(waba.contains("(waba_id=?)"), "{waba}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::delivery_work::take_in_for;
 use super::*;
 use crate::domain::allowed_hosts::AllowedHosts;
 use crate::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus, RetrySchedule};
@@ -18,7 +19,7 @@ use crate::domain::row_version::RowVersion;
 use crate::domain::run::{LogLevel, LogLine, RunUsage};
 use crate::domain::subscriber::SubscriberId;
 use crate::ids::{DeliveryId, IdSource, PluginId, PluginVersionId, RunId};
-use crate::store::{DeliveryWork, Intake, PurgeAges, RunBatch, RunRecord};
+use crate::store::{DeliveryWork, PurgeAges, RunBatch, RunRecord};
 
 pub(super) const PLUGIN: PluginId = PluginId::from_bits(1);
 pub(super) const HOOK: SubscriberId = SubscriberId::Hook(PLUGIN);
@@ -135,9 +136,7 @@ pub(super) async fn stage(store: &Store, rows: u32) -> (Owner, Vec<Delivery>) {
         thread(store, &mut owner, n).await;
     }
     let deliveries: Vec<_> = (1..=rows).map(|n| owed(n.into(), &owner, n.into())).collect();
-    let to = i64::from(rows);
-    let intake = Intake { subscriber: HOOK, account: owner.number, from: 0, to, deliveries: &deliveries };
-    assert!(store.take_in(intake).await.unwrap());
+    assert!(take_in_for(HOOK, store, &owner, (0, i64::from(rows)), &deliveries).await);
     (owner, deliveries)
 }
 

@@ -16,8 +16,8 @@ use crate::domain::row_needs::RowNeeds;
 use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
-    account, contact as contacts, conversation as conversations, delivery, effect, event, loaded_rows, merge,
-    message as messages, parked_item, purge, raw_item, run, send_queue,
+    account, contact as contacts, conversation as conversations, delivery, delivery_body, effect, event,
+    loaded_rows, merge, message as messages, parked_item, purge, raw_item, run, send_queue,
 };
 
 /// Rows that may be sorted: a small account, or what is left of a large one.
@@ -62,13 +62,13 @@ INSERT INTO messages SELECT account, 'msg_' || lpad((m * 100000 + n)::text, 26, 
 INSERT INTO events SELECT account, row_number() OVER (PARTITION BY account ORDER BY n, m), 'evt_' || m || n,
     'message.created', at, 'msg_' || m || n, id, contact, NULL, NULL, '{}' FROM threads, generate_series(1, 2) m;
 INSERT INTO parked_items SELECT account, 'wamid.p' || n, 'sent', '{}', at FROM threads WHERE n % 4 = 0;
-INSERT INTO raw_items SELECT account, 'wamid.' || m || '.' || n, '00', 'message', '{}', at, 0
+INSERT INTO raw_items SELECT account, 'wamid.' || m || '.' || n, '00', 'message', '{}', NULL, at, 0
     FROM threads, generate_series(1, 3) m;
 INSERT INTO idempotency_records SELECT 'org_' || account, 'k' || n, '00', 200, '{}', at FROM threads;
 INSERT INTO webhook_deliveries SELECT 'dlv_' || lpad((m * 100000 + n)::text, 26, '0'), 'wbs_' || lpad(m::text, 26, '0'),
     'org_' || lpad((n % 20)::text, 26, '0'), account, n, 'evt_' || m || n, (ARRAY['message.created', 'message.status'])[m], contact,
-    CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, 0, CASE WHEN n % 67 = 0 THEN at END, at, at
-    FROM threads, generate_series(1, 2) m;
+    CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, 0, CASE WHEN n % 67 = 0 THEN at END, at, at,
+    'msg_' || m || n, CASE WHEN m = 2 THEN '{}' END FROM threads, generate_series(1, 2) m;
 INSERT INTO plugin_runs SELECT 'run_' || lpad((m * 100000 + n)::text, 26, '0'), 'plg_' || lpad(m::text, 26, '0'), 'org_1', account, n,
     'evt_' || m || n, 'message.created', contact, CASE WHEN n % 67 = 0 THEN 'pending' ELSE 'delivered' END, '[]', 1, 1, 0,
     CASE WHEN n % 67 = 0 THEN at END, 'plv_1', 1, 1, 1, 1, at, at FROM threads, generate_series(1, 2) m;
@@ -200,6 +200,11 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
             ("the end of waiting", send_queue::next_due_statement(), vec![account.into()]),
             ("activation", conversations::newest_statement(), vec![account.into(), 101.into()]),
             ("raw items", raw_item::SELECT.to_owned(), vec![account.into(), "wamid.1.3".into()]),
+            (
+                "raw items of many",
+                raw_item::select_many(Dialect::Postgres),
+                vec![account.into(), "[\"wamid.1.3\"]".into()],
+            ),
             ("accounts of a WABA", account::OF_WABA.to_owned(), vec!["1".into()]),
             (
                 "parked items beyond the bound",
@@ -293,6 +298,7 @@ async fn what_is_written_is_looked_up_row_by_row() {
         ("messages that move", &merge::MOVE, vec![rows()]),
         ("events of erased messages", &event::ERASE, vec![rows()]),
         ("raw items of erased messages", &raw_item::ERASE, vec![rows()]),
+        ("bodies of erased messages", &delivery_body::ERASE, vec![rows()]),
         ("parked items that are taken", &parked_item::DELETE, vec![rows()]),
     ] {
         found.extend(faults_of(&mut connection, what, (Dialect::Postgres.bulk_text(bulk), args)).await);

@@ -1,5 +1,7 @@
 //! Replays that are asked for while an attempt is under way, of deliveries and of runs.
 
+use std::collections::HashMap;
+
 use super::delivery_work::{RETRY, delivery, logged, open, take_in, tried};
 use super::plugins::{Counting, HOOK, PLUGIN, plugin, record, stage, write};
 use super::*;
@@ -15,7 +17,7 @@ async fn a_replay_during_an_attempt_outlasts_its_outcome() {
     // Attempts at all of them are under way while two are replayed, each in its way.
     store.reopen_deliveries(&[rows[0].id], at(5_900), None).await.unwrap();
     let again = Delivery { next_attempt_at: Some(due_at(5_900)), ..delivery(9, &owner, 2) };
-    store.replay_deliveries(&[again], None).await.unwrap();
+    store.replay_deliveries(&[again], &HashMap::new(), None).await.unwrap();
     let ended = [
         tried(rows[0].clone(), AttemptOutcome::Delivered),
         tried(rows[1].clone(), RETRY),

@@ -240,7 +240,7 @@ words! {
     DeliveryStatus = "pending, delivered, failed or dead";
     EventType = "message.received, message.created, message.sent, message.status, conversation.created, \
                  conversation.assigned, conversation.closed, conversation.updated, contact.created, \
-                 contact.updated, message.edited, message.revoked, contact.identity_updated, \
+                 contact.updated, message.edited, message.revoked, message.status_reported, contact.identity_updated, \
                  conversation.merged, account.updated or whatsapp.*";
 }
 

@@ -5,6 +5,7 @@
 //! its own operations show.
 
 mod event_data;
+pub(crate) mod kirimdev;
 mod schema;
 
 use bytes::Bytes;
@@ -82,6 +83,7 @@ mod tests {
 
     use kabar_core::domain::event::{EventKind, EventType};
     use kabar_core::domain::inbound::FieldNotice;
+    use kabar_core::domain::status::MessageStatus;
     use kabar_core::ids::ContactId;
     use poem_openapi::registry::{MetaSchemaRef, Registry};
     use poem_openapi::types::Type as _;
@@ -134,7 +136,12 @@ mod tests {
             EventKind::ContactCreated(contact.clone()),
             EventKind::ContactUpdated(contact.clone()),
             EventKind::MessageEdited { message: message.clone(), previous_content: "before".into() },
-            EventKind::MessageRevoked(message),
+            EventKind::MessageRevoked(message.clone()),
+            EventKind::MessageStatusReported {
+                message,
+                status: MessageStatus::Sent,
+                occurred_at: example_rows::example_event().created_at,
+            },
             EventKind::ContactIdentityUpdated {
                 contact: contact.clone(),
                 added: contact.identity.identifiers(),

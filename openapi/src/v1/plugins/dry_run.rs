@@ -13,7 +13,7 @@ use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::run::HookReport;
 use kabar_core::domain::subscriber::Subscriber;
 use kabar_core::ids::{DeliveryId, EventId, PluginId, PluginVersionId, ulid};
-use kabar_core::ports::{AttemptResult, DeliveryRequest};
+use kabar_core::ports::{AttemptResult, DeliveryRequest, RequestForm};
 use poem::http::StatusCode;
 use poem_openapi::types::{Any, Example};
 use poem_openapi::{Object, OpenApi};
@@ -261,6 +261,7 @@ impl DryRunApi {
             subscriber: Subscriber::Hook(plugin.clone()),
             account,
             event,
+            form: RequestForm::Event,
             delivery_id: DeliveryId::from_bits(ulid(self.0.clock.read_now().millis(), rand::random())),
             attempt: 1,
             kv: subscribers.plugin_kv(plugin.id).await?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kabar_actors::ReplayedLog;
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::event::EventType;
-use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus};
+use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus, WebhookFormat};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{SigningSecretId, SubscriptionId};
 use poem_openapi::types::Example;
@@ -33,6 +33,9 @@ pub(crate) struct WebhookSubscriptionBody {
     pub(crate) url: TextValue<Arc<str>>,
     /// Types of events that are sent.
     pub(crate) events: Vec<TextValue<EventType>>,
+    /// Form of the requests. `kabar`: the events as the log shows them. `meta`: `message.received` and
+    /// `message.status` as Meta's own webhooks, other events with the members of Kirimdev's.
+    pub(crate) format: TextValue<WebhookFormat>,
     /// Text for people.
     pub(crate) description: Option<TextValue<Arc<str>>>,
     /// `paused`: stopped by you, or because the receiver answered 410. `disabled`: 24 deliveries in a row
@@ -72,6 +75,9 @@ pub(crate) struct CreatedWebhookSubscriptionBody {
     pub(crate) url: TextValue<Arc<str>>,
     /// Types of events that are sent.
     pub(crate) events: Vec<TextValue<EventType>>,
+    /// Form of the requests. `kabar`: the events as the log shows them. `meta`: `message.received` and
+    /// `message.status` as Meta's own webhooks, other events with the members of Kirimdev's.
+    pub(crate) format: TextValue<WebhookFormat>,
     /// Text for people.
     pub(crate) description: Option<TextValue<Arc<str>>>,
     /// Always `active`.
@@ -110,11 +116,25 @@ pub(crate) struct CreateWebhookSubscription {
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub(crate) url: String,
     /// Types of events that are sent.
-    #[oai(validator(min_items = 1, max_items = 16))]
+    #[oai(validator(min_items = 1, max_items = 17))]
     pub(crate) events: Vec<TextValue<EventType>>,
+    /// Form of the requests: `kabar`, the events as the log shows them, or `meta`: `message.received` and
+    /// `message.status` as Meta's own webhooks, other events with the members of Kirimdev's. `kabar` when
+    /// absent.
+    pub(crate) format: Option<NewWebhookFormat>,
     /// Text for people.
     #[oai(validator(max_length = 500))]
     pub(crate) description: Option<String>,
+}
+
+/// Form of the requests of a webhook subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename = "NewWebhookFormat", rename_all = "lowercase")]
+pub(crate) enum NewWebhookFormat {
+    /// Events as the log shows them.
+    Kabar,
+    /// Meta's own form.
+    Meta,
 }
 
 /// New status of a webhook subscription.
@@ -135,8 +155,12 @@ pub(crate) struct UpdateWebhookSubscription {
     #[oai(validator(min_length = 1, max_length = 2048))]
     pub(crate) url: Option<String>,
     /// Types of events that are sent.
-    #[oai(validator(min_items = 1, max_items = 16))]
+    #[oai(validator(min_items = 1, max_items = 17))]
     pub(crate) events: Option<Vec<TextValue<EventType>>>,
+    /// Form of the requests: `kabar`, the events as the log shows them, or `meta`: `message.received` and
+    /// `message.status` as Meta's own webhooks, other events with the members of Kirimdev's. It holds for
+    /// deliveries that are still open too.
+    pub(crate) format: Option<NewWebhookFormat>,
     /// Text for people; null clears it.
     #[oai(validator(max_length = 500))]
     pub(crate) description: Option<String>,
@@ -201,6 +225,7 @@ impl WebhookSubscriptionBody {
             object: TextValue(WebhookSubscriptionNoun),
             url: TextValue(row.url.clone()),
             events: row.events.iter().map(TextValue).collect(),
+            format: TextValue(row.format),
             description: row.description.clone().map(TextValue),
             status: TextValue(row.status),
             secrets,
@@ -219,6 +244,7 @@ impl CreatedWebhookSubscriptionBody {
             object,
             url,
             events,
+            format,
             description,
             status,
             secrets,
@@ -228,7 +254,19 @@ impl CreatedWebhookSubscriptionBody {
         // Shown to its creator, once.
         let initial_secret = row.secrets.first().map(|one| one.secret.reveal().to_owned());
         let initial_secret = initial_secret.unwrap_or_default();
-        Self { id, object, url, events, description, status, secrets, initial_secret, created_at, updated_at }
+        Self {
+            id,
+            object,
+            url,
+            events,
+            format,
+            description,
+            status,
+            secrets,
+            initial_secret,
+            created_at,
+            updated_at,
+        }
     }
 }
 
@@ -279,13 +317,20 @@ impl Example for CreatedWebhookSecretBody {
 impl Example for CreateWebhookSubscription {
     fn example() -> Self {
         let WebhookSubscriptionBody { url, events, description, .. } = WebhookSubscriptionBody::example();
-        Self { url: url.0.to_string(), events, description: description.map(|text| text.0.to_string()) }
+        let description = description.map(|text| text.0.to_string());
+        Self { url: url.0.to_string(), events, format: None, description }
     }
 }
 
 impl Example for UpdateWebhookSubscription {
     fn example() -> Self {
-        Self { url: None, events: None, description: None, status: Some(NewSubscriptionStatus::Active) }
+        Self {
+            url: None,
+            events: None,
+            format: None,
+            description: None,
+            status: Some(NewSubscriptionStatus::Active),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kabar_actors::{NewSubscription, SubscriptionPatch};
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::event::{EventType, EventTypes};
-use kabar_core::domain::subscription::{Subscription, SubscriptionStatus};
+use kabar_core::domain::subscription::{Subscription, SubscriptionStatus, WebhookFormat};
 use kabar_core::outbound::OutboundClient;
 use serde_json::Value;
 
@@ -28,7 +28,8 @@ pub(super) fn read_new(body: &Value, outbound: &OutboundClient) -> Result<NewSub
     fields.required("events")?;
     let events = read_events(&fields)?;
     let description = fields.optional_text("description", &DESCRIPTION_CHARS)?.map(Into::into);
-    Ok(NewSubscription { url, events, description })
+    let format = read_format(&fields)?.unwrap_or_default();
+    Ok(NewSubscription { url, events, format, description })
 }
 
 /// Reads the changes of a subscription.
@@ -42,7 +43,8 @@ pub(super) fn read_patch(body: &Value, outbound: &OutboundClient) -> Result<Subs
         "paused" => Some(SubscriptionStatus::Paused),
         _ => None,
     })?;
-    Ok(SubscriptionPatch { url, events, description: FieldChange::touched(description), status })
+    let format = read_format(&fields)?;
+    Ok(SubscriptionPatch { url, events, format, description: FieldChange::touched(description), status })
 }
 
 fn read_url(fields: &BodyFields<'_>, value: &Value, outbound: &OutboundClient) -> Result<Arc<str>, ApiError> {
@@ -53,6 +55,10 @@ fn read_url(fields: &BodyFields<'_>, value: &Value, outbound: &OutboundClient) -
             Err(ApiError::new(ErrorCode::InvalidWebhookUrl, format!("url {refusal}")).with_param("url"))
         }
     }
+}
+
+fn read_format(fields: &BodyFields<'_>) -> Result<Option<WebhookFormat>, FieldError> {
+    fields.optional_word("format", "kabar or meta", WebhookFormat::parse)
 }
 
 fn read_events(fields: &BodyFields<'_>) -> Result<EventTypes, FieldError> {
@@ -125,6 +131,11 @@ mod tests {
             (json!({"url": "http://example.com", "events": []}), ErrorCode::InvalidWebhookUrl, at("url")),
             (json!({"url": "https://example.com", "events": []}), ErrorCode::InvalidFieldValue, at("events")),
             (
+                json!({"url": "https://example.com", "events": ["message.status"], "format": "Meta"}),
+                ErrorCode::InvalidFieldValue,
+                at("format"),
+            ),
+            (
                 json!({"url": "https://example.com", "events": ["message.status", "x"]}),
                 ErrorCode::InvalidFieldValue,
                 at("events[1]"),
@@ -142,6 +153,8 @@ mod tests {
     #[test]
     fn a_change_touches_what_it_names() {
         let read = |body: Value| read_patch(&body, &client());
+        let patch = read(json!({"format": "meta"})).unwrap();
+        assert_eq!((patch.format, patch.description), (Some(WebhookFormat::Meta), None));
         let patch = read(json!({"description": null, "status": "paused"})).unwrap();
         assert_eq!((patch.url, patch.events, patch.description), (None, None, Some(None)));
         assert_eq!(patch.status, Some(SubscriptionStatus::Paused));

@@ -146,6 +146,7 @@ impl World {
             "message.created",
             "message.sent",
             "message.status",
+            "message.status_reported",
             "conversation.created",
             "conversation.assigned",
             "conversation.closed",

@@ -15,6 +15,7 @@ fn raw(wamid: &str, role: RawRole, digest: u8) -> RawItem {
     RawItem {
         wamid_key: wamid_key(wamid),
         role,
+        card: None,
         body: format!("{{\"n\":{digest}}}").into(),
         digest: [digest; 16],
     }

@@ -11,7 +11,7 @@ use kabar_core::ids::ContactId;
 use poem_openapi::Object;
 use serde::Serialize;
 
-use crate::rest::text::{FreeObject, TextValue};
+use crate::rest::text::{FreeObject, SightedStatus, TextValue};
 use crate::v1::accounts::body::AccountBody;
 use crate::v1::contacts::body::{ContactBody, IdentifierBody};
 use crate::v1::conversations::body::ConversationBody;
@@ -23,6 +23,7 @@ use crate::v1::messages::body::MessageBody;
 pub(super) enum EventData {
     Message(Box<MessageData>),
     Status(Box<MessageStatusData>),
+    Reported(Box<StatusReportedData>),
     Conversation(Box<ConversationData>),
     Contact(Box<ContactData>),
     Edit(Box<MessageEditedData>),
@@ -50,6 +51,18 @@ pub(crate) struct MessageStatusData {
     /// Status after the event.
     pub(crate) status: TextValue<MessageStatus>,
     /// Time of the change, by WhatsApp's own time where WhatsApp reported it.
+    pub(crate) occurred_at: TextValue<Timestamp>,
+}
+
+/// Data of `message.status_reported`.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "MessageStatusReportedEventData")]
+pub(crate) struct StatusReportedData {
+    /// The message right after the event.
+    pub(crate) message: MessageBody,
+    /// Status that WhatsApp reported.
+    pub(crate) status: TextValue<SightedStatus>,
+    /// WhatsApp's own time.
     pub(crate) occurred_at: TextValue<Timestamp>,
 }
 
@@ -129,6 +142,13 @@ impl EventData {
                     message: MessageBody::from_message(message),
                     previous_status: TextValue(*previous),
                     status: TextValue(message.status),
+                    occurred_at: TextValue(*occurred_at),
+                }))
+            }
+            EventKind::MessageStatusReported { message, status, occurred_at } => {
+                Self::Reported(Box::new(StatusReportedData {
+                    message: MessageBody::from_message(message),
+                    status: TextValue(SightedStatus(*status)),
                     occurred_at: TextValue(*occurred_at),
                 }))
             }

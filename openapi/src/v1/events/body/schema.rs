@@ -11,7 +11,7 @@ use poem_openapi::types::{Example, Type};
 
 use super::event_data::{
     AccountData, ContactData, ContactIdentityData, ConversationData, FieldData, MessageData,
-    MessageEditedData, MessageStatusData,
+    MessageEditedData, MessageStatusData, StatusReportedData,
 };
 use super::{EventAccount, EventBody};
 use crate::rest::text::TextValue;
@@ -46,6 +46,9 @@ const fn describe_occasion(one: EventType) -> &'static str {
         EventType::ContactUpdated => "A contact changed.",
         EventType::MessageEdited => "A message's author replaced its content.",
         EventType::MessageRevoked => "A message's author took it back; it has no content from then on.",
+        EventType::MessageStatusReported => {
+            "WhatsApp reported a status for the first time, and the message's own status did not move."
+        }
         EventType::ContactIdentityUpdated => {
             "WhatsApp told a new identifier of a contact, or that two contacts are the same person."
         }
@@ -73,6 +76,7 @@ fn data_schema(one: EventType, registry: &mut Registry) -> MetaSchemaRef {
         | EventType::MessageSent
         | EventType::MessageRevoked => register_schema::<MessageData>(registry),
         EventType::MessageStatus => register_schema::<MessageStatusData>(registry),
+        EventType::MessageStatusReported => register_schema::<StatusReportedData>(registry),
         EventType::ConversationCreated
         | EventType::ConversationAssigned
         | EventType::ConversationClosed
