@@ -1,6 +1,7 @@
 //! The host through its own door: tiny guests, written as core modules, built, loaded and run.
 
 mod effects;
+mod examples;
 mod fairness;
 mod hostile;
 mod outbound;

@@ -6,6 +6,7 @@ mod health;
 pub(crate) mod hook_crashes;
 mod lifecycle;
 mod limits;
+mod newer_package;
 mod nodes;
 mod spans;
 mod tenancy;

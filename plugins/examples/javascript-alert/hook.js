@@ -3,10 +3,10 @@
 // Config:  room (optional), the name of the room.
 // Secrets: webhook_url, the address that the chat gave you.
 // Allowed hosts: that address's host.
-import { fetch } from "kabar:hooks/http@1.0.0";
-import { get as config } from "kabar:hooks/config@1.0.0";
-import { get as secret } from "kabar:hooks/secrets@1.0.0";
-import { write as log } from "kabar:hooks/log@1.0.0";
+import { fetch } from "kabar:hooks/http@1.1.0";
+import { get as config } from "kabar:hooks/config@1.1.0";
+import { get as secret } from "kabar:hooks/secrets@1.1.0";
+import { write as log } from "kabar:hooks/log@1.1.0";
 
 // The engine is a small one, without TextEncoder.
 const utf8 = (text) => Uint8Array.from(unescape(encodeURIComponent(text)), (sign) => sign.charCodeAt(0));

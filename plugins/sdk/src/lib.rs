@@ -17,8 +17,13 @@
 //!
 //! Each module is one interface of the package `kabar:hooks`; what a hook does not use, it does not
 //! import. `docs/hooks.md` tells how to build and try a hook.
+//!
+//! The types are those of `kabar:hooks@1.0.0`, or of `@1.1.0` with the feature `v1_1`: identifiers of contacts,
+//! details of messages, the message as WhatsApp sent it, and types of events that 1.0.0 calls `Change::Other`.
+//! The feature changes types, so it is for the crate of a hook, not for a library between the two.
 
-/// What `wit-bindgen` makes of `kabar:hooks`.
+/// What `wit-bindgen` makes of `kabar:hooks@1.0.0`.
+#[cfg(not(feature = "v1_1"))]
 #[allow(missing_docs)]
 pub mod bindings {
     wit_bindgen::generate!({
@@ -29,9 +34,25 @@ pub mod bindings {
     });
 }
 
+/// What `wit-bindgen` makes of `kabar:hooks@1.1.0`.
+#[cfg(feature = "v1_1")]
+#[allow(missing_docs)]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "wit-1.1",
+        world: "status-hook",
+        pub_export_macro: true,
+        default_bindings_module: "kabar_hook::bindings",
+    });
+}
+
 pub use bindings::kabar::hooks::types::{
     Account, Change, Contact, Conversation, ConversationStatus, Direction, Event, HookError, Message,
     MessageError, MessageStatus, Refusal, StatusChange, User,
+};
+#[cfg(feature = "v1_1")]
+pub use bindings::kabar::hooks::types::{
+    FieldValue, GroupSender, Identifier, IdentityUpdate, MessageContext, MessageEdit, Reaction,
 };
 
 /// Exports a function `fn(Event) -> Result<(), HookError>` as the hook.

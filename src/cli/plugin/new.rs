@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use kabar_plugins::component::wrap::WIT;
+use kabar_plugins::component::wrap::{WIT, WIT_V1_1};
 
 /// Language of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,6 +23,17 @@ pub(super) enum HookLanguage {
     C,
 }
 
+/// Version of the package `kabar:hooks` that a hook is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum HookPackage {
+    /// For servers that do not have the newer one.
+    #[value(name = "1.0")]
+    V1_0,
+    /// With identifiers, details of messages, and younger types of events.
+    #[value(name = "1.1")]
+    V1_1,
+}
+
 /// Arguments of `kabar plugin new`.
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
@@ -31,6 +42,9 @@ pub(super) struct NewArgs {
     /// Language of the hook.
     #[arg(long, default_value = "rust")]
     lang: HookLanguage,
+    /// Version of `kabar:hooks` that it is written for.
+    #[arg(long, default_value = "1.1", value_name = "VERSION")]
+    package: HookPackage,
     /// Folder in which the new one is created.
     #[arg(long, default_value = ".", value_name = "DIR")]
     folder: PathBuf,
@@ -54,27 +68,62 @@ const RUST_SDK: &[TemplateFile] = &[
     ("kabar-hook/src/lib.rs", include_str!("../../../plugins/sdk/src/lib.rs")),
 ];
 const C_SDK: &[TemplateFile] = &[
-    ("kabar/status_hook.c", include_str!("../../../plugins/sdk-c/status_hook.c")),
-    ("kabar/status_hook.h", include_str!("../../../plugins/sdk-c/status_hook.h")),
     ("kabar/freestanding.c", include_str!("../../../plugins/sdk-c/freestanding.c")),
     ("kabar/include/stdlib.h", include_str!("../../../plugins/sdk-c/include/stdlib.h")),
     ("kabar/include/string.h", include_str!("../../../plugins/sdk-c/include/string.h")),
 ];
+const C_BINDINGS: &[TemplateFile] = &[
+    ("kabar/status_hook.c", include_str!("../../../plugins/sdk-c/status_hook.c")),
+    ("kabar/status_hook.h", include_str!("../../../plugins/sdk-c/status_hook.h")),
+];
+const C_BINDINGS_V1_1: &[TemplateFile] = &[
+    ("kabar/status_hook.c", include_str!("../../../plugins/sdk-c-1.1/status_hook.c")),
+    ("kabar/status_hook.h", include_str!("../../../plugins/sdk-c-1.1/status_hook.h")),
+];
 
-impl HookLanguage {
-    const fn example(self) -> (&'static str, &'static [TemplateFile], &'static [TemplateFile]) {
+impl HookPackage {
+    const fn wit_files(self) -> &'static [TemplateFile] {
         match self {
-            Self::Rust => ("rust-fallback", RUST, RUST_SDK),
-            Self::Javascript => ("javascript-alert", JAVASCRIPT, &[]),
-            Self::Python => ("python-statistics", PYTHON, &[]),
-            Self::C => ("c-assign", C, C_SDK),
+            Self::V1_0 => &WIT,
+            Self::V1_1 => &WIT_V1_1,
         }
     }
 
-    const fn wit_folder(self) -> &'static str {
+    const fn c_bindings(self) -> &'static [TemplateFile] {
         match self {
-            Self::Rust => "kabar-hook/wit",
-            Self::Javascript | Self::Python | Self::C => "wit",
+            Self::V1_0 => C_BINDINGS,
+            Self::V1_1 => C_BINDINGS_V1_1,
+        }
+    }
+}
+
+impl HookLanguage {
+    const fn example(self) -> (&'static str, &'static [TemplateFile]) {
+        match self {
+            Self::Rust => ("rust-fallback", RUST),
+            Self::Javascript => ("javascript-alert", JAVASCRIPT),
+            Self::Python => ("python-statistics", PYTHON),
+            Self::C => ("c-assign", C),
+        }
+    }
+
+    /// Returns the files that are the same for every hook. The crate for Rust has both packages, by a feature.
+    fn shared_files(self, package: HookPackage) -> Vec<(String, &'static str)> {
+        let copied =
+            |files: &'static [TemplateFile]| files.iter().map(|(path, text)| ((*path).to_owned(), *text));
+        let placed = |folder: &'static str, files: &'static [TemplateFile]| {
+            files.iter().map(move |(name, text)| (format!("{folder}/{name}"), *text))
+        };
+        match self {
+            Self::Rust => copied(RUST_SDK)
+                .chain(placed("kabar-hook/wit", &WIT))
+                .chain(placed("kabar-hook/wit-1.1", &WIT_V1_1))
+                .collect(),
+            Self::Javascript | Self::Python => placed("wit", package.wit_files()).collect(),
+            Self::C => copied(C_SDK)
+                .chain(copied(package.c_bindings()))
+                .chain(placed("wit", package.wit_files()))
+                .collect(),
         }
     }
 
@@ -94,13 +143,18 @@ fn is_name(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(sound) && text.starts_with(|sign: char| sign.is_ascii_lowercase())
 }
 
-/// Renames the example, and changes its paths: the repository has its dependencies beside it, the new folder
-/// below it.
-fn rename_example(text: &str, example: &str, name: &str) -> String {
-    text.replace("../../sdk-c", "kabar")
+/// Renames the example, changes its paths, and its package if an older one was chosen: the repository has the
+/// dependencies beside it, the new folder below it.
+fn rewrite_example(text: &str, example: &str, args: &NewArgs) -> String {
+    let text = text
+        .replace("../../sdk-c-1.1", "kabar")
         .replace("../../sdk", "kabar-hook")
-        .replace("../../wit", "wit")
-        .replace(example, name)
+        .replace("../../wit-1.1", "wit")
+        .replace(example, &args.name);
+    match args.package {
+        HookPackage::V1_0 => text.replace(", features = [\"v1_1\"]", "").replace("@1.1.0", "@1.0.0"),
+        HookPackage::V1_1 => text,
+    }
 }
 
 /// Creates the folder.
@@ -112,15 +166,12 @@ pub(super) fn create_folder(args: &NewArgs) -> anyhow::Result<()> {
     if folder.exists() {
         bail!("{} is there already", folder.display());
     }
-    let (example, own, sdk) = args.lang.example();
+    let (example, own) = args.lang.example();
     for (path, text) in own {
-        write_file(&folder.join(path), &rename_example(text, example, &args.name))?;
+        write_file(&folder.join(path), &rewrite_example(text, example, args))?;
     }
-    for (path, text) in sdk {
+    for (path, text) in args.lang.shared_files(args.package) {
         write_file(&folder.join(path), text)?;
-    }
-    for (name, text) in WIT {
-        write_file(&folder.join(args.lang.wit_folder()).join(name), text)?;
     }
     write_file(&folder.join(".gitignore"), "/target\n/node_modules\n/.venv\n*.wasm\n")?;
     let (place, first) = (folder.display(), args.lang.first_step());
@@ -140,26 +191,62 @@ fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    const LANGUAGES: [HookLanguage; 4] =
+        [HookLanguage::Rust, HookLanguage::Javascript, HookLanguage::Python, HookLanguage::C];
+
+    fn arguments(name: &str, lang: HookLanguage, package: HookPackage, folder: &Path) -> NewArgs {
+        NewArgs { name: name.to_owned(), lang, package, folder: folder.to_owned() }
+    }
+
     #[test]
     fn a_new_folder_holds_all_that_it_is_built_from() {
         let folder = tempfile::tempdir().unwrap();
-        for lang in [HookLanguage::Rust, HookLanguage::Javascript, HookLanguage::Python, HookLanguage::C] {
-            let name = format!("my-{lang:?}").to_lowercase();
-            let args = NewArgs { name: name.clone(), lang, folder: folder.path().to_owned() };
-            create_folder(&args).unwrap();
-            assert!(create_folder(&args).is_err(), "nothing is overwritten");
-            let made = folder.path().join(&name);
-            assert!(made.join(lang.wit_folder()).join("world.wit").is_file());
-            assert!(made.join("sample.json").is_file());
-            for (path, _) in lang.example().1 {
-                let text = std::fs::read_to_string(made.join(path)).unwrap();
-                assert!(!text.contains("../.."), "{path} of {name} points out of its folder");
+        for lang in LANGUAGES {
+            for package in [HookPackage::V1_0, HookPackage::V1_1] {
+                let name = format!("my-{lang:?}-{package:?}").to_lowercase().replace('_', "-");
+                let args = arguments(&name, lang, package, folder.path());
+                create_folder(&args).unwrap();
+                assert!(create_folder(&args).is_err(), "nothing is overwritten");
+                let made = folder.path().join(&name);
+                let wit =
+                    if lang == HookLanguage::Rust { "kabar-hook/wit/world.wit" } else { "wit/world.wit" };
+                assert!(made.join(wit).is_file());
+                assert!(made.join("sample.json").is_file());
+                for (path, _) in lang.example().1 {
+                    let text = std::fs::read_to_string(made.join(path)).unwrap();
+                    assert!(!text.contains("../.."), "{path} of {name} points out of its folder");
+                }
             }
         }
         for name in ["", "A", "a/b", "..", "1a", "a b"] {
-            let args =
-                NewArgs { name: name.to_owned(), lang: HookLanguage::C, folder: folder.path().to_owned() };
+            let args = arguments(name, HookLanguage::C, HookPackage::V1_1, folder.path());
             assert!(create_folder(&args).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_folder_is_of_one_package() {
+        for (package, own, other) in
+            [(HookPackage::V1_0, "@1.0.0", "@1.1.0"), (HookPackage::V1_1, "@1.1.0", "@1.0.0")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            for lang in [HookLanguage::Javascript, HookLanguage::Python, HookLanguage::C] {
+                let name = format!("my-{lang:?}").to_lowercase();
+                create_folder(&arguments(&name, lang, package, folder.path())).unwrap();
+                let made = folder.path().join(name);
+                let read = |path: &str| std::fs::read_to_string(made.join(path)).unwrap();
+                assert!(read("wit/types.wit").contains(own) && !read("wit/types.wit").contains(other));
+                if lang == HookLanguage::Javascript {
+                    assert!(read("hook.js").contains(own) && !read("hook.js").contains(other));
+                }
+                if lang == HookLanguage::C {
+                    let bindings = read("kabar/status_hook.c");
+                    assert!(bindings.contains(own) && !bindings.contains(other));
+                }
+            }
+            create_folder(&arguments("my-rust", HookLanguage::Rust, package, folder.path())).unwrap();
+            let manifest = std::fs::read_to_string(folder.path().join("my-rust/Cargo.toml")).unwrap();
+            assert_eq!(manifest.contains("v1_1"), package == HookPackage::V1_1);
         }
     }
 }

@@ -62,6 +62,17 @@ async fn the_c_example_assigns_the_conversation() {
 }
 
 #[tokio::test]
+async fn the_example_of_the_newer_package_opens_the_conversation_of_an_edited_message() {
+    let hook = examples().join("built/rust-changes.wasm");
+    let sample = examples().join("rust-changes/sample.json");
+    let arguments = ["test", hook.to_str().unwrap(), "--event", sample.to_str().unwrap()];
+    let (output, said) = kabar(Path::new("."), &arguments).await;
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("was edited; before, it said \"Two of the blue ones, please\""), "{said}");
+    assert!(said.contains("update   cnv_01KGV3R8E3V5W1Q2R3S4T5V6W7 status=open"), "{said}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_tried_is_told_why() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("notes.wasm"), "not wasm").unwrap();
