@@ -63,7 +63,7 @@ guests:
     cargo build --locked
     bash tests/guests.sh
 
-# What users of the API meet: linters, generated clients, fuzzer, Swagger UI, snippets. `just clients lint go`.
+# What users of the API meet: linters, generated clients, consumers of webhooks, fuzzer, Swagger UI, snippets. `just clients lint go`.
 clients *args:
     cargo build --locked
     tests/clients/run {{args}}
