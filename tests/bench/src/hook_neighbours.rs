@@ -24,7 +24,7 @@ use super::latency_histogram::LatencyHistogram;
 use super::paced::{Paced, nth};
 use super::receiver::{Manner, Receiver};
 use super::report::{Figure, Goal, millis};
-use super::seed::Seat;
+use super::seed::{Seat, SentMessage};
 use super::stage::Stage;
 
 /// How often each neighbour has its turn.
@@ -154,7 +154,7 @@ impl Scene<'_> {
     async fn measure(
         &self,
         seat: &Seat,
-        taken: &[(MessageId, String)],
+        taken: &[SentMessage],
         neighbour: Option<Vec<Bytes>>,
     ) -> anyhow::Result<Seen> {
         let list = self.stage.get(&seat.path("conversations"), &[]);
@@ -163,7 +163,7 @@ impl Scene<'_> {
         let mut requests = webhooks(seat, taken, 1);
         requests.truncate(taken.len());
         let (request, watch) = (nth(requests), self.watch.clone());
-        let ids: Vec<MessageId> = taken.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<MessageId> = taken.iter().map(|sent| sent.id).collect();
         let statuses = self.paced(WATCHED_PER_SECOND, self.duration).run(Arc::new(move |n| {
             if let Some(id) = usize::try_from(n).ok().and_then(|n| ids.get(n)) {
                 watch.leaves(*id);

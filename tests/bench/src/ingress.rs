@@ -3,13 +3,12 @@
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use kabar_core::clock::Clock;
-use kabar_core::ids::MessageId;
 
 use super::bench_run::BenchRun;
 use super::child::Child;
 use super::load::{Drain, Load};
 use super::report::{Figure, Goal};
-use super::seed::{Seat, Seeder};
+use super::seed::{Seat, Seeder, SentMessage};
 use super::stage::Stage;
 use super::wire;
 
@@ -60,7 +59,7 @@ pub(super) async fn messages(
     seeder: &Seeder,
     n: u32,
     count: usize,
-) -> anyhow::Result<(Seat, Vec<(MessageId, String)>)> {
+) -> anyhow::Result<(Seat, Vec<SentMessage>)> {
     let mut seat = seeder.seat(n).await?;
     let conversations = seeder.conversations(&mut seat, 0, CONVERSATIONS, true).await?;
     let mut taken = Vec::with_capacity(count);
@@ -72,19 +71,19 @@ pub(super) async fn messages(
 }
 
 /// Every message is first delivered, then read: each status is new, and so must be written.
-pub(super) fn webhooks(seat: &Seat, taken: &[(MessageId, String)], batch: usize) -> Vec<Bytes> {
+pub(super) fn webhooks(seat: &Seat, taken: &[SentMessage], batch: usize) -> Vec<Bytes> {
     let now = Clock::system_clock().read_now().millis() / 1000;
     let of =
         |status: &'static str| taken.chunks(batch).map(move |messages| webhook(seat, messages, status, now));
     of("delivered").chain(of("read")).collect()
 }
 
-fn webhook(seat: &Seat, messages: &[(MessageId, String)], status: &str, seconds: i64) -> Bytes {
+pub(super) fn webhook(seat: &Seat, messages: &[SentMessage], status: &str, seconds: i64) -> Bytes {
     let statuses: Vec<String> = messages
         .iter()
-        .map(|(id, wamid)| {
+        .map(|SentMessage { id, wamid, to }| {
             format!(
-                r#"{{"id":"{wamid}","status":"{status}","timestamp":"{seconds}","recipient_id":"6281234567890","biz_opaque_callback_data":"{id}"}}"#
+                r#"{{"id":"{wamid}","status":"{status}","timestamp":"{seconds}","recipient_id":"{to}","biz_opaque_callback_data":"{id}"}}"#
             )
         })
         .collect();
@@ -98,14 +97,9 @@ fn webhook(seat: &Seat, messages: &[(MessageId, String)], status: &str, seconds:
 }
 
 /// A figure for statuses that went nowhere would be worthless: the first message must have moved.
-async fn durable(
-    stage: &Stage,
-    server: &Child,
-    seat: &Seat,
-    taken: &[(MessageId, String)],
-) -> anyhow::Result<()> {
-    let (first, _) = taken.first().context("no message was made")?;
-    let request = stage.get(&seat.path(&format!("messages/{first}")), &[]);
+async fn durable(stage: &Stage, server: &Child, seat: &Seat, taken: &[SentMessage]) -> anyhow::Result<()> {
+    let first = taken.first().context("no message was made")?;
+    let request = stage.get(&seat.path(&format!("messages/{}", first.id)), &[]);
     let (status, _, body) = wire::once(server.address, &request).await?;
     let body = String::from_utf8_lossy(&body);
     let moved = body.contains(r#""status":"delivered""#) || body.contains(r#""status":"read""#);

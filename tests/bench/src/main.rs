@@ -15,6 +15,7 @@ mod hooks;
 mod ingress;
 mod latency_histogram;
 mod load;
+mod merges;
 mod millis;
 mod paced;
 mod polls;
@@ -70,6 +71,8 @@ enum Scene {
     Polls,
     /// Webhooks with statuses.
     Ingress,
+    /// Contacts that turn out to be one person.
+    Merges,
     /// Messages accepted and handed to WhatsApp.
     Sends,
     /// One number at WhatsApp's top rate.
@@ -176,7 +179,7 @@ async fn run_scenes(args: BenchArgs) -> anyhow::Result<()> {
     let mut bench = BenchRun {
         folder: args.folder.clone().unwrap_or_else(std::env::temp_dir),
         services: Services {
-            kabar: server_binary(args.kabar)?,
+            kabar: server_binary(args.kabar.clone())?,
             postgres: args.postgres.clone(),
             redis: args.redis.clone(),
         },
@@ -198,6 +201,9 @@ async fn run_scenes(args: BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Scene::Sends) {
         sends::play(&mut bench).await?;
+    }
+    if wanted(Scene::Merges) {
+        merges::play(&mut bench).await?;
     }
     if wanted(Scene::Hot) {
         sends::hot(&mut bench).await?;
@@ -223,6 +229,11 @@ async fn run_scenes(args: BenchArgs) -> anyhow::Result<()> {
     if wanted(Scene::Activation) {
         size::activation(&mut bench).await?;
     }
+    show_report(&args, bench)
+}
+
+/// Prints the report, and writes the files that were asked for.
+fn show_report(args: &BenchArgs, bench: BenchRun) -> anyhow::Result<()> {
     let report = Report {
         machine: Machine::of(&bench.folder),
         services: bench.services.name(),

@@ -25,7 +25,7 @@ pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     let conversations = seeder.conversations(&mut seat, 0, CONVERSATIONS, true).await?;
     let taken = seeder.sent_messages(&mut seat, &conversations, 1).await?;
     seeder.close().await;
-    let (message, _) = taken.first().context("no message was made")?;
+    let message = taken.first().context("no message was made")?.id;
     let first = conversations.first().context("no conversation was made")?;
 
     let list = seat.path("conversations");

@@ -136,20 +136,23 @@ impl Seeder {
         Ok(made)
     }
 
-    /// Commits messages that WhatsApp has taken, spread over the conversations; answers their ids,
-    /// ours and WhatsApp's.
+    /// Commits messages that WhatsApp has taken, spread over the conversations.
     pub(super) async fn sent_messages(
         &self,
         seat: &mut Seat,
         conversations: &[Conversation],
         count: usize,
-    ) -> anyhow::Result<Vec<(MessageId, String)>> {
+    ) -> anyhow::Result<Vec<SentMessage>> {
         let mut changes = AccountChanges::default();
         let mut made = Vec::new();
         seat.tick();
         for conversation in conversations.iter().cycle().take(count) {
             let message = seat.message(conversation, Direction::Outbound);
-            made.push((message.id, message.wamid.as_deref().unwrap_or_default().to_owned()));
+            made.push(SentMessage {
+                id: message.id,
+                wamid: message.wamid.as_deref().unwrap_or_default().to_owned(),
+                to: message.to.phone().map(|phone| phone.as_digits().to_owned()).unwrap_or_default(),
+            });
             changes.messages.insert(message.id, message.into());
         }
         self.commit(seat, changes).await?;
@@ -171,6 +174,16 @@ impl Seeder {
         seat.revision += 1;
         Ok(())
     }
+}
+
+/// A message that WhatsApp has taken.
+#[derive(Debug, Clone)]
+pub(super) struct SentMessage {
+    pub(super) id: MessageId,
+    /// WhatsApp's id.
+    pub(super) wamid: String,
+    /// Digits of the recipient's number.
+    pub(super) to: String,
 }
 
 /// Becomes the only server of the database. The stage's own servers are killed, and such a server's row
@@ -302,9 +315,10 @@ mod tests {
             assert!(conversation.last_message_at <= Some(conversation.updated_at));
         }
         assert!(activation.last_commit_at <= Clock::system_clock().read_now());
-        let (id, wamid) = &taken[44];
-        let message = seeder.store.find_message(seat.account.number, *id).await.unwrap().unwrap();
-        assert_eq!(message.wamid.as_deref(), Some(wamid.as_str()));
+        let sent = &taken[44];
+        let message = seeder.store.find_message(seat.account.number, sent.id).await.unwrap().unwrap();
+        assert_eq!(message.wamid.as_deref(), Some(sent.wamid.as_str()));
+        assert_eq!(message.to.phone().map(Phone::as_digits), Some(&*sent.to));
         seeder.close().await;
     }
 }

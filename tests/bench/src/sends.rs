@@ -191,13 +191,13 @@ async fn post_statuses(
         tokio::time::sleep(STATUSES_EVERY).await;
         let (mut statuses, mut count) = (String::new(), 0);
         let seconds = clock.read_now().millis() / 1000;
-        while let Ok(Taken { wamid, echo }) = taken.try_recv() {
+        while let Ok(Taken { wamid, echo, to }) = taken.try_recv() {
             count += 1;
             for status in ["sent", "delivered", "read"] {
                 let comma = if statuses.is_empty() { "" } else { "," };
                 write!(
                     statuses,
-                    r#"{comma}{{"id":"{wamid}","status":"{status}","timestamp":"{seconds}","recipient_id":"6281234567890","biz_opaque_callback_data":"{echo}"}}"#
+                    r#"{comma}{{"id":"{wamid}","status":"{status}","timestamp":"{seconds}","recipient_id":"{to}","biz_opaque_callback_data":"{echo}"}}"#
                 )?;
             }
         }

@@ -24,6 +24,7 @@ const UNTOLD_MAX: usize = 1_000_000;
 pub(super) struct Taken {
     pub(super) wamid: String,
     pub(super) echo: String,
+    pub(super) to: String,
 }
 
 /// A running stand-in. It ends with the bench.
@@ -69,10 +70,11 @@ async fn take(
         request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let echo = body.get("biz_opaque_callback_data").and_then(Value::as_str).unwrap_or_default();
+    let to = body.get("to").and_then(Value::as_str).unwrap_or_default();
     let nth = handed.fetch_add(1, Ordering::Relaxed);
     let wamid = format!("wamid.BENCH{nth:012}");
     let answer = format!(r#"{{"messaging_product":"whatsapp","messages":[{{"id":"{wamid}"}}]}}"#);
     // Nobody listens in scenes without statuses.
-    let _untold = tell.try_send(Taken { wamid, echo: echo.to_owned() });
+    let _untold = tell.try_send(Taken { wamid, echo: echo.to_owned(), to: to.to_owned() });
     Ok(Response::new(Full::new(answer.into())))
 }

@@ -30,7 +30,8 @@ func must(ok bool, what ...any) {
 
 func send(to string) kabar.Message {
 	template := kabar.NewSendTemplate("hello_world", *kabar.NewTemplateLanguage("en_US"))
-	body := kabar.NewSendTemplateMessage(kabar.MESSAGINGPRODUCT_WHATSAPP, to, "template", *template)
+	body := kabar.NewSendTemplateMessage(kabar.MESSAGINGPRODUCT_WHATSAPP, "template", *template)
+	body.SetTo(to)
 	key := fmt.Sprintf("go-%s-%d", to, time.Now().UnixNano())
 	answer, _, err := client.MessagesAPI.SendMessage(ctx, number).
 		SendMessageBody(kabar.SendTemplateMessageAsSendMessageBody(body)).IdempotencyKey(key).Execute()

@@ -32,7 +32,7 @@ impl Inbox {
         let template: SendTemplate = SendTemplate::builder().name("hello_world").language(language).try_into()?;
         let body: SendTemplateMessage = SendTemplateMessage::builder()
             .messaging_product(kabar::types::MessagingProduct::Whatsapp)
-            .to(to)
+            .to(Some(to.to_owned()))
             .type_("template".parse::<kabar::types::SendTemplateMessageType>()?)
             .template(template)
             .try_into()?;

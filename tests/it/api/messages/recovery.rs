@@ -19,7 +19,7 @@ fn refusal(code: u32) -> Value {
 async fn until_asked(server: &TestServer, graph: &GraphStub, times: usize) -> Duration {
     let began = server.clock.read_now();
     let asked = async || {
-        server.clock.advance_manual(Duration::from_secs(5));
+        server.advance_between_calls(Duration::from_secs(5)).await;
         graph.calls("GET").len()
     };
     until_matches(asked, |asked| *asked == times).await;
@@ -49,6 +49,7 @@ async fn a_refused_account_keeps_what_waits_and_recovers_by_itself() {
     let row = until_matches(async || account(&tenant).await, |row| row["status"] == "degraded").await;
     assert_eq!(row["status_reason"], "(#10) refused");
     tenant.post("messages", &Tenant::template(&from(4))).await.refused(422, "account_not_connected");
+    until_matches(async || server.metric("kabar_sends_under_way").await, |under_way| *under_way == 0).await;
     let calls = graph.calls("POST").len();
     assert!((1..=3).contains(&calls), "{calls}");
 
