@@ -4,6 +4,7 @@ mod api_client;
 mod health;
 mod operator;
 mod plugin;
+mod replay;
 
 use std::path::PathBuf;
 
@@ -61,6 +62,8 @@ pub enum CliCommand {
     Key(operator::KeyArgs),
     /// WhatsApp numbers of a running server, by its operator API.
     Account(operator::AccountArgs),
+    /// Have a running server read webhooks again, by its operator API.
+    Replay(replay::ReplayArgs),
     /// Hooks: create one, build it, test it.
     Plugin(plugin::PluginArgs),
 }
@@ -73,6 +76,7 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
 pub use health::run as run_health;
 pub use operator::{run_account, run_key, run_org};
 pub use plugin::{COMPILER_ARGUMENTS, run as run_plugin};
+pub use replay::run_replay;
 
 #[cfg(test)]
 mod tests {

@@ -72,6 +72,7 @@ fn accounts_options(settings: &Settings) -> AccountRegistryOptions {
         tenant_event_streams: settings.limits.tenant_event_streams,
         tenant_subscriptions: settings.limits.tenant_subscriptions,
         event_retention: settings.events.retention,
+        raw_retention: settings.retention.raw,
         idle: settings.limits.idle,
         settle: settings.whatsapp.settle,
         public_url: settings.public_url.as_deref().map(Arc::from),

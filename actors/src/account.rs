@@ -9,6 +9,7 @@ mod commit_listener;
 mod entry;
 mod handle;
 mod loaded_account;
+mod look_queue;
 mod message;
 mod recent_rows;
 mod sender;
@@ -20,6 +21,7 @@ pub use entry::AccountEntry;
 pub(crate) use entry::REMEMBERED;
 pub(crate) use handle::{AccountHandle, CommandExecutor, ExecutedCommand};
 pub(crate) use loaded_account::LoadedAccount;
+pub(crate) use look_queue::{LookQueue, LookRequests};
 pub(crate) use message::{AccountMessage, CommandOutcome, QueuedCommand};
 pub(crate) use sender::GraphCalls;
 #[cfg(test)]

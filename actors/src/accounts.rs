@@ -7,6 +7,7 @@ mod log_follower;
 mod ownership;
 mod polls;
 mod probe;
+mod profiles;
 mod purge;
 mod registry;
 mod replication;

@@ -29,6 +29,8 @@ pub struct AccountRegistryOptions {
     pub tenant_subscriptions: usize,
     /// Time for which events are kept.
     pub event_retention: Duration,
+    /// Time for which items as they came from WhatsApp are kept.
+    pub raw_retention: Duration,
     /// Time after which an account without requests is dropped from memory.
     pub idle: Duration,
     /// Time for which a send with a lost answer waits for WhatsApp's echo before it is tried again.
@@ -47,6 +49,7 @@ impl Default for AccountRegistryOptions {
             tenant_event_streams: 100,
             tenant_subscriptions: 50,
             event_retention: Duration::from_hours(30 * 24),
+            raw_retention: Duration::from_hours(30 * 24),
             idle: Duration::from_mins(10),
             settle: Duration::from_mins(1),
             public_url: None,

@@ -4,7 +4,6 @@
 mod attempt;
 mod context;
 mod dispatcher;
-mod effect_queue;
 mod entries;
 mod lanes;
 mod replay;
@@ -18,6 +17,5 @@ mod worker_message;
 
 pub use dispatcher::DeliveryDispatcher;
 pub(crate) use dispatcher::DeliveryDispatcherParts;
-pub(crate) use effect_queue::{EffectQueue, EffectRequests};
 pub(crate) use entries::WorkerEntries;
 pub use replay::{ReplayedDeliveries, ReplayedLog};

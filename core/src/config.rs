@@ -107,6 +107,8 @@ pub struct Settings {
     pub outbound: OutboundSettings,
     /// The event log.
     pub events: EventSettings,
+    /// Retention of what is neither a message nor an event.
+    pub retention: RetentionSettings,
     /// Plugins.
     pub hooks: HookSettings,
     /// Bounds of memory, queues and bodies.
@@ -168,6 +170,13 @@ pub struct OutboundSettings {
 pub struct EventSettings {
     /// Time that events are kept.
     pub retention: Duration,
+}
+
+/// Retention of what is neither a message nor an event.
+#[derive(Debug, Clone)]
+pub struct RetentionSettings {
+    /// Time that items as they came from WhatsApp are kept.
+    pub raw: Duration,
 }
 
 /// Bounds of memory, queues and bodies.
@@ -239,6 +248,7 @@ impl Settings {
         let dev = from.read_count("dev.traffic_per_minute", 0..=6_000);
         let allow_loopback = from.read_switch("outbound.allow_loopback");
         let retention_days = from.read_count("events.retention_days", 1..=3_650);
+        let raw_days = from.read_count("retention.raw_days", 1..=3_650);
         let hooks = HookSettings::read_settings(from);
         let limits = LimitSettings::read(from);
         let allowed_origins = from.read_list("cors.allowed_origins", values::parse_origin);
@@ -255,6 +265,7 @@ impl Settings {
             dev: DevSettings { traffic_per_minute: u32::try_from(dev?).ok()? },
             outbound: OutboundSettings { allow_loopback: allow_loopback? },
             events: EventSettings { retention: Duration::from_secs(retention_days? * 86_400) },
+            retention: RetentionSettings { raw: Duration::from_secs(raw_days? * 86_400) },
             hooks: hooks?,
             limits: limits?,
             cors: CorsSettings { allowed_origins: allowed_origins? },

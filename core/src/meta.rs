@@ -15,6 +15,7 @@ mod raw_members;
 pub mod send_deadline;
 pub mod signature;
 mod status_report;
+pub mod stored_webhook;
 pub mod translate;
 pub mod webhook_form;
 

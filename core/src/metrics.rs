@@ -108,6 +108,12 @@ metrics! {
         webhooks = "whatsapp_webhooks", "Webhook calls taken in";
         webhook_items = "whatsapp_items", "Items (messages and statuses) of webhooks taken in";
         webhook_unsigned = "whatsapp_bad_signatures", "Webhook calls with a wrong or missing signature";
+        contacts_merged = "contacts_merged", "Contacts that turned out to be another one, and were merged into it";
+        identifiers_learned = "contact_identifiers_learned", "Identifiers that contacts got besides those that they had";
+        raw_bytes = "whatsapp_raw_bytes", "Bytes of items of webhooks that were kept as they came; an item that WhatsApp repeats may count again";
+        parked_dropped = "parked_items_dropped", "Items that waited for their message and were dropped because their account had too many";
+        profile_looks = "profile_looks", "Looks at the properties of accounts' numbers";
+        profile_failures = "profile_look_failures", "Looks at the properties of accounts' numbers that failed";
         sends_accepted = "sends_accepted", "Messages that WhatsApp took";
         sends_refused = "sends_refused", "Messages that WhatsApp refused for good";
         sends_unknown = "sends_unknown", "Calls to WhatsApp whose answer was lost";
@@ -169,6 +175,12 @@ impl Metrics {
     /// Records the number of SQL statements run so far.
     pub fn note_statements(&self, so_far: u64) {
         let counter = &self.database_statements;
+        counter.inc_by(so_far.saturating_sub(counter.get()));
+    }
+
+    /// Records the number of parked items dropped so far.
+    pub fn note_parked_dropped(&self, so_far: u64) {
+        let counter = &self.parked_dropped;
         counter.inc_by(so_far.saturating_sub(counter.get()));
     }
 

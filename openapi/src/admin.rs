@@ -8,6 +8,7 @@
 pub(crate) mod accounts;
 pub(crate) mod actors;
 pub(crate) mod api_keys;
+pub(crate) mod ingest;
 pub(crate) mod organisations;
 pub(crate) mod plugins;
 pub(crate) mod users;
@@ -23,13 +24,14 @@ use crate::rest::error::ApiError;
 pub(crate) use accounts::AccountsAdmin;
 pub(crate) use actors::ActorsAdmin;
 pub(crate) use api_keys::ApiKeysAdmin;
+pub(crate) use ingest::IngestAdmin;
 pub(crate) use organisations::OrganisationsAdmin;
 pub(crate) use plugins::PluginsAdmin;
 pub(crate) use users::UsersAdmin;
 
 /// All of the operator's operations.
 pub(crate) type AdminApi =
-    (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin, ActorsAdmin, PluginsAdmin);
+    (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin, ActorsAdmin, PluginsAdmin, IngestAdmin);
 
 /// Returns the operator's operations over these facades.
 #[must_use]
@@ -41,6 +43,7 @@ pub(crate) fn admin_api(app: &Arc<AppState>) -> AdminApi {
         AccountsAdmin(app.clone()),
         ActorsAdmin(app.clone()),
         PluginsAdmin(app.clone()),
+        IngestAdmin(app.clone()),
     )
 }
 
@@ -65,7 +68,7 @@ mod tests {
     fn every_operation_lies_behind_the_operators_door() {
         let paths: Vec<_> = AdminApi::meta().into_iter().flat_map(|api| api.paths).collect();
         let operations: usize = paths.iter().map(|path| path.operations.len()).sum();
-        assert_eq!((paths.len(), operations), (10, 13));
+        assert_eq!((paths.len(), operations), (12, 15));
         for path in &paths {
             assert_eq!(
                 Resource::from_path(&path.path).unwrap().access(),

@@ -12,6 +12,7 @@ pub(crate) mod signed_body;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use kabar_actors::{AccountEntry, AccountError, AccountPlace};
 use kabar_core::cause::cause;
@@ -96,27 +97,7 @@ impl WhatsAppApi {
         body: SignedBody,
     ) -> Result<DataResponse<super::v1::health::HealthBody>, OperationError<WebhookFails>> {
         let signer = self.find_signer(&body)?;
-        let read = translate_webhook(&body.bytes, self.0.clock.read_now());
-        let webhook = read.map_err(|malformed| {
-            tracing::warn!(error = cause(&malformed), "webhook not understood");
-            ApiError::new(ErrorCode::InvalidRequest, "the body must be a JSON object")
-        })?;
-        self.0.metrics.webhooks.inc();
-        // A node that forwards a webhook has counted what it skipped.
-        if body.meant.is_none() {
-            self.report_skipped(&webhook.skipped);
-        }
-        let mut taken = self.take_in(&body, webhook.groups, &signer).await;
-        for _ in 1..NODES_MAX {
-            let moved = taken.as_ref().is_err_and(ApiError::account_moved);
-            // A forwarded webhook is retried by the node that forwarded it. Items taken in before do no harm.
-            if !moved || body.meant.is_some() {
-                break;
-            }
-            let Ok(again) = translate_webhook(&body.bytes, self.0.clock.read_now()) else { break };
-            taken = self.take_in(&body, again.groups, &signer).await;
-        }
-        taken?;
+        self.ingest(&body, &signer).await?;
         Ok(DataResponse(super::v1::health::HealthBody::ok()))
     }
 }
@@ -130,7 +111,51 @@ const SECRETS_MAX: usize = 16;
 /// Targets other than ids of numbers that are searched for in one webhook that the server's secret has not signed.
 const SEARCHES_MAX: usize = 16;
 
+/// What became of the items of a webhook.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct IngestCounts {
+    /// Items that were taken in.
+    pub(crate) items: usize,
+    /// Items that were left out.
+    pub(crate) skipped: usize,
+}
+
 impl WhatsAppApi {
+    /// Takes a webhook in on the word of the operator. It is signed here, so that it can be forwarded.
+    pub(crate) async fn ingest_for_operator(&self, bytes: Bytes) -> Result<IngestCounts, ApiError> {
+        // Without a secret of the server, which only tests lack, no node takes it.
+        let signer = self.0.whatsapp.app_secret.clone().unwrap_or_else(|| Secret::new(""));
+        let signature = Some(signature::sign_body(&signer, &bytes));
+        self.ingest(&SignedBody { bytes, signature, meant: None }, &signer).await
+    }
+
+    /// Takes in everything of a verified body that concerns connected accounts.
+    async fn ingest(&self, body: &SignedBody, signer: &Secret) -> Result<IngestCounts, ApiError> {
+        let read = translate_webhook(&body.bytes, self.0.clock.read_now());
+        let webhook = read.map_err(|malformed| {
+            tracing::warn!(error = cause(&malformed), "webhook not understood");
+            ApiError::new(ErrorCode::InvalidRequest, "the body must be a JSON object")
+        })?;
+        self.0.metrics.webhooks.inc();
+        // A node that forwards a webhook has counted what it skipped.
+        if body.meant.is_none() {
+            self.report_skipped(&webhook.skipped);
+        }
+        let skipped = webhook.skipped.len();
+        let mut taken = self.take_in(body, webhook.groups, signer).await;
+        for _ in 1..NODES_MAX {
+            let moved = taken.as_ref().is_err_and(ApiError::account_moved);
+            // A forwarded webhook is retried by the node that forwarded it. Items taken in before do no harm.
+            if !moved || body.meant.is_some() {
+                break;
+            }
+            let Ok(again) = translate_webhook(&body.bytes, self.0.clock.read_now()) else { break };
+            taken = self.take_in(body, again.groups, signer).await;
+        }
+        let IngestCounts { items, skipped: unclaimed } = taken?;
+        Ok(IngestCounts { items, skipped: skipped + unclaimed })
+    }
+
     /// Finds the secret that signed a body: the server's, or that of an account which the body names. Only these
     /// names are read of a body that the server's secret has not signed.
     fn find_signer(&self, body: &SignedBody) -> Result<Secret, ApiError> {
@@ -212,30 +237,38 @@ impl WhatsAppApi {
         let find = |group: &AccountGroup| self.find_takers(&group.target, signer);
         let claim = |group: AccountGroup| ClaimedGroup { takers: find(&group), group };
         let mut claimed: Vec<_> = groups.into_iter().map(claim).collect();
+        shares::add_taught_takers(&mut claimed);
         if !is_complete(&claimed) {
             self.0.accounts.catch_up().await?;
             for one in &mut claimed {
                 one.takers = find(&one.group);
             }
+            shares::add_taught_takers(&mut claimed);
         }
         Ok(claimed)
     }
 
     /// Divides a webhook among the accounts that take it. Of a forwarded one only the meant accounts' shares
-    /// are taken, and all of them: the node that forwarded it relies on that.
+    /// are taken, and all of them: the node that forwarded it relies on that. Counts the items as well.
     async fn divide(
         &self,
         meant: Option<&str>,
         groups: Vec<AccountGroup>,
         signer: &Secret,
-    ) -> Result<Vec<AccountShare>, ApiError> {
+    ) -> Result<(Vec<AccountShare>, IngestCounts), ApiError> {
         let Some(meant) = meant else {
             let all_taken = |claimed: &[ClaimedGroup]| claimed.iter().all(|one| !one.takers.is_empty());
             let claimed = self.claim_groups(groups, signer, all_taken).await?;
-            for unclaimed in claimed.iter().filter(|one| one.takers.is_empty()) {
-                self.report_unclaimed(&unclaimed.group);
+            let mut counts = IngestCounts::default();
+            for ClaimedGroup { takers, group } in &claimed {
+                if takers.is_empty() {
+                    self.report_unclaimed(group);
+                    counts.skipped += group.items.len();
+                } else {
+                    counts.items += group.items.len();
+                }
             }
-            return Ok(divide_groups(claimed));
+            return Ok((divide_groups(claimed), counts));
         };
         let meant: Vec<&str> = meant.split(',').collect();
         let all_here = |claimed: &[ClaimedGroup]| meant.iter().all(|name| shares::has_taker(claimed, name));
@@ -245,7 +278,7 @@ impl WhatsAppApi {
         }
         let mut shares = divide_groups(claimed);
         shares.retain(|share| meant.contains(&share.slot.current_account().phone_number_id.as_str()));
-        Ok(shares)
+        Ok((shares, IngestCounts::default()))
     }
 
     async fn take_in(
@@ -253,8 +286,8 @@ impl WhatsAppApi {
         body: &SignedBody,
         groups: Vec<AccountGroup>,
         signer: &Secret,
-    ) -> Result<(), ApiError> {
-        let shares = self.divide(body.meant.as_deref(), groups, signer).await?;
+    ) -> Result<IngestCounts, ApiError> {
+        let (shares, counts) = self.divide(body.meant.as_deref(), groups, signer).await?;
         let commands = shares.into_iter().map(|share| self.ingest_share(share));
         let mut away: BTreeMap<NodeId, (NodePeer, Vec<AccountShare>)> = BTreeMap::new();
         for outcome in join_all(commands).await {
@@ -267,7 +300,8 @@ impl WhatsAppApi {
             }
         }
         let passed = away.into_values().map(|(peer, shares)| self.pass_on(body, peer, shares));
-        join_all(passed).await.into_iter().collect()
+        join_all(passed).await.into_iter().collect::<Result<(), ApiError>>()?;
+        Ok(counts)
     }
 
     /// Forwards shares to the node that owns their accounts. Where it no longer does, looks up the new owner once.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kabar_core::domain::account::Account;
 use kabar_core::domain::message::OutgoingMessage;
+use kabar_core::domain::read_receipt::ReadReceipt;
 use kabar_core::ids::OrganisationId;
 
 /// A call of a hook to a host that it may call.
@@ -69,10 +70,7 @@ pub enum DraftedRequest {
     /// Send a message.
     Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its conversation, as read.
-    MarkRead {
-        /// WhatsApp's id of the message.
-        wamid: Arc<str>,
-    },
+    MarkRead(ReadReceipt),
 }
 
 /// Reason that a body is refused: the API's error.

@@ -111,6 +111,9 @@ enum AccountSubcommand {
         /// Display name.
         #[arg(long)]
         name: Option<String>,
+        /// Meta's id of the WhatsApp Business Account that the number belongs to.
+        #[arg(long, value_name = "ID")]
+        waba_id: Option<String>,
         /// Token for Meta's API.
         #[arg(long, env = "WHATSAPP_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
         access_token: String,
@@ -145,7 +148,7 @@ fn without_nulls(body: Value) -> Value {
 }
 
 impl OperatorRemote {
-    fn api_client(&self) -> ApiClient<'_> {
+    pub(super) fn api_client(&self) -> ApiClient<'_> {
         ApiClient::new(&self.url, "admin/v1", &self.token)
     }
 
@@ -227,10 +230,18 @@ pub async fn run_key(args: KeyArgs) -> anyhow::Result<()> {
 pub async fn run_account(args: AccountArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
-        AccountSubcommand::Connect { org, phone_number_id, phone_number, name, access_token, app_secret } => {
+        AccountSubcommand::Connect {
+            org,
+            phone_number_id,
+            phone_number,
+            name,
+            waba_id,
+            access_token,
+            app_secret,
+        } => {
             let body = json!({
                 "phone_number_id": phone_number_id, "phone_number": phone_number, "name": name,
-                "access_token": access_token, "app_secret": app_secret,
+                "waba_id": waba_id, "access_token": access_token, "app_secret": app_secret,
             });
             remote.call_api(Method::POST, &format!("organizations/{org}/accounts"), Some(body)).await
         }

@@ -19,6 +19,7 @@ use crate::simulator::SimulatedNumber;
 /// Phone number id of the sandbox: Meta's own example id. Its number is of the range reserved for fiction.
 pub(super) const PHONE_NUMBER_ID: &str = "106540352242922";
 pub(super) const PHONE: &str = "+15550100922";
+const WABA_ID: &str = "102290129340398";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct SandboxSecrets {
@@ -107,7 +108,7 @@ impl DevSandbox {
 
     pub(super) fn simulated_number() -> anyhow::Result<SimulatedNumber> {
         let NewAccount { phone_number_id, phone, .. } = number_to_connect()?;
-        Ok(SimulatedNumber { phone_number_id, phone, waba_id: "102290129340398".to_owned() })
+        Ok(SimulatedNumber { phone_number_id, phone, waba_id: WABA_ID.to_owned() })
     }
 
     pub(super) fn operator_token(&self) -> &str {
@@ -132,6 +133,7 @@ fn number_to_connect() -> anyhow::Result<NewAccount> {
         phone_number_id: PhoneNumberId::parse(PHONE_NUMBER_ID).context("sandbox id")?,
         phone: Phone::parse(PHONE).context("sandbox number")?,
         name: Some("Sandbox".into()),
+        waba_id: Some(WABA_ID.into()),
         access_token: Secret::new("simulated"),
         app_secret: None,
     })

@@ -69,8 +69,8 @@ fn convert_effect(effect: kabar_plugins::RequestedEffect) -> Effect {
         kabar_plugins::RequestedEffect::Send { draft: DraftedRequest::Send(outgoing), .. } => {
             Effect::Send(outgoing)
         }
-        kabar_plugins::RequestedEffect::Send { draft: DraftedRequest::MarkRead { wamid }, .. } => {
-            Effect::MarkRead { wamid }
+        kabar_plugins::RequestedEffect::Send { draft: DraftedRequest::MarkRead(mark), .. } => {
+            Effect::MarkRead(mark)
         }
         kabar_plugins::RequestedEffect::UpdateConversation { conversation_id, status, assigned_to } => {
             Effect::UpdateConversation { id: conversation_id, status, assigned_to }

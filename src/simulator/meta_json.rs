@@ -32,8 +32,8 @@ pub(super) enum ItemContent {
     Message { card: Option<Value>, message: Value },
     /// A status of a send, with the card of its recipient.
     Status { card: Option<Value>, status: Value },
-    /// A value of another field, whole.
-    Field { field: String, value: Value },
+    /// A value of another field, whole, and the time of its entry, by which repetitions are told.
+    Field { field: String, value: Value, at: Timestamp },
 }
 
 /// The fields of an accepted send that its statuses show.
@@ -201,7 +201,7 @@ pub(super) fn count_fitting<'a>(pieces: impl IntoIterator<Item = &'a WebhookItem
         ItemContent::Message { card, message: item } | ItemContent::Status { card, status: item } => {
             card.as_ref().map_or(0, length) + length(item)
         }
-        ItemContent::Field { field, value } => field.len() + length(value),
+        ItemContent::Field { field, value, .. } => field.len() + length(value),
     });
     let fit = sizes.take_while(|size| {
         bytes += size + ENVELOPE_BYTES;
@@ -229,9 +229,13 @@ fn webhook_entry(piece: &WebhookItem) -> Value {
     let (field, value) = match &piece.matter {
         ItemContent::Message { card, message } => ("messages", with_card(card, "messages", message)),
         ItemContent::Status { card, status } => ("messages", with_card(card, "statuses", status)),
-        ItemContent::Field { field, value } => (field.as_str(), value.clone()),
+        ItemContent::Field { field, value, .. } => (field.as_str(), value.clone()),
     };
-    json!({"id": number.waba_id, "changes": [{"field": field, "value": value}]})
+    let mut entry = json!({"id": number.waba_id, "changes": [{"field": field, "value": value}]});
+    if let (ItemContent::Field { at, .. }, Some(members)) = (&piece.matter, entry.as_object_mut()) {
+        members.insert("time".into(), (at.millis() / 1000).into());
+    }
+    entry
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl OccasionScene<'_> {
             OccasionKind::History => self.history().into_iter().collect(),
             OccasionKind::AddressBook => self.address_book().into_iter().collect(),
             OccasionKind::MarketingChoice => vec![self.marketing_choice(dice.random_range(0..2u8) == 0)],
-            OccasionKind::TemplateNews => vec![template_news(dice.random_range(0..3u8))],
+            OccasionKind::TemplateNews => vec![template_news(dice.random_range(0..3u8), self.at)],
             OccasionKind::AccountNews => vec![self.account_news(dice.random_range(0..3u8))],
             // These change the customer: `change_notice` builds them.
             OccasionKind::NumberChange | OccasionKind::UserIdChange => Vec::new(),
@@ -152,7 +152,8 @@ impl OccasionScene<'_> {
     }
 
     fn field(&self, field: &str, members: Value) -> ItemContent {
-        ItemContent::Field { field: field.to_owned(), value: meta_json::number_value(self.number, members) }
+        let value = meta_json::number_value(self.number, members);
+        ItemContent::Field { field: field.to_owned(), value, at: self.at }
     }
 
     fn text_with(&self, body: &str, name: &str, value: Value) -> ItemContent {
@@ -307,7 +308,7 @@ impl OccasionScene<'_> {
                     "requested_verified_name": "Sandbox"}),
             ),
         };
-        ItemContent::Field { field: field.to_owned(), value }
+        ItemContent::Field { field: field.to_owned(), value, at: self.at }
     }
 
     /// Builds WhatsApp's notice that an identifier of the customer has changed.
@@ -330,7 +331,7 @@ impl OccasionScene<'_> {
     }
 }
 
-fn template_news(which: u8) -> ItemContent {
+fn template_news(which: u8, at: Timestamp) -> ItemContent {
     let template = |more: Value| {
         let mut value = json!({"message_template_id": 5_550_001, "message_template_name": "order_shipped",
             "message_template_language": "en_US"});
@@ -350,5 +351,5 @@ fn template_news(which: u8) -> ItemContent {
             template(json!({"previous_category": "UTILITY", "new_category": "MARKETING"})),
         ),
     };
-    ItemContent::Field { field: field.to_owned(), value }
+    ItemContent::Field { field: field.to_owned(), value, at }
 }

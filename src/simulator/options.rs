@@ -34,6 +34,8 @@ pub struct SimulatorOptions {
     pub occasion_percent: u8,
     /// The business numbers known from the start.
     pub numbers: Vec<SimulatedNumber>,
+    /// Set when a look at a number shows its properties; otherwise it shows those that a script has set.
+    pub number_profiles: bool,
     /// Delays of statuses.
     pub status_delay: StatusDelays,
     /// Rules by which sends fail, evaluated first.
@@ -65,6 +67,7 @@ impl SimulatorOptions {
             reply_percent: 40,
             occasion_percent: 0,
             numbers: Vec::new(),
+            number_profiles: true,
             status_delay: StatusDelays::default(),
             rules: Vec::new(),
             failures: HashMap::new(),

@@ -94,6 +94,11 @@ impl SimulatorState {
             occasion_percent: options.occasion_percent,
             reserved_recipients: options.reserved_recipients,
         };
+        let profile = if options.number_profiles {
+            NumberProfile::in_good_standing()
+        } else {
+            NumberProfile::default()
+        };
         Self {
             ended: CancellationToken::new(),
             player: Mutex::new(ScriptPlayer::new(options.script, options.clock.monotonic_now())),
@@ -112,7 +117,7 @@ impl SimulatorState {
             ledger: Mutex::default(),
             dice: Mutex::new(SeededRandom::new(options.seed)),
             recent: Mutex::default(),
-            profile: Mutex::default(),
+            profile: Mutex::new(profile),
             items: AtomicU64::new(0),
             ids: AtomicU64::new(0),
             salt: rand::random(),

@@ -1,5 +1,6 @@
 //! The HTTP API as its clients see it: one module for each section of the contract.
 
+pub(crate) mod accounts;
 pub(crate) mod auth;
 pub(crate) mod budgets;
 pub(crate) mod contacts;

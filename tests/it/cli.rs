@@ -4,4 +4,5 @@ pub(crate) mod backup;
 pub(crate) mod binary;
 pub(crate) mod guests;
 pub(crate) mod packaging;
+mod replay;
 mod spans;

@@ -80,6 +80,8 @@ pub(crate) struct Options {
     pub(crate) node: bool,
     /// The WhatsApp of another stage, to be shared.
     pub(crate) simulator: Option<WhatsAppSimulator>,
+    /// Whether the simulator tells the properties of numbers.
+    pub(crate) number_profiles: bool,
     /// What the simulator plays.
     pub(crate) script: Option<SimulatorScript>,
     /// Another WhatsApp than the simulated one.
@@ -133,6 +135,7 @@ impl TestServer {
             status_delay: StatusDelays { sent: slow, delivered: slow, read: slow },
             node: false,
             simulator: None,
+            number_profiles: false,
             script: None,
             graph: None,
             environment: HashMap::new(),
@@ -296,7 +299,12 @@ impl TestServer {
             body[key] = value.clone();
         }
         let path = format!("/admin/v1/organizations/{organisation}/accounts");
+        let looks = self.server().metrics.profile_looks.get();
         self.operator.post(&path, &body).await.is(201);
+        if self.graph.is_some() {
+            // The look at a new number is over, so that a test can count those after it.
+            until(async || self.server().metrics.profile_looks.get() > looks).await;
+        }
         (id, phone)
     }
 
@@ -367,6 +375,8 @@ async fn simulate(
     if let Some(script) = &options.script {
         simulated = simulated.with_script(script.clone());
     }
+    // What a look at a number tells is an event, which only a test of it wants.
+    simulated.number_profiles = options.number_profiles;
     simulated.webhook_retry.first = Duration::from_millis(5);
     simulated.clock = options.clock.clone();
     WhatsAppSimulator::start(listener, simulated, tasks, stop.clone()).unwrap()

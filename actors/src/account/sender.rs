@@ -23,6 +23,7 @@ use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::domain::due_time::DueTime;
 use kabar_core::domain::message::{Message, WaitingMessage};
 use kabar_core::domain::monotonic::MonotonicInstant;
+use kabar_core::domain::read_receipt::ReadReceipt;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ConversationId;
 use kabar_core::store::StoreError;
@@ -60,7 +61,7 @@ pub(crate) enum SenderMessage {
     Follow(Vec<MessageMove>),
     /// Report these messages to WhatsApp as read. Best effort: only the contact sees it, and nothing here
     /// depends on it.
-    TellRead(Vec<Arc<str>>),
+    TellRead(Vec<ReadReceipt>),
     /// A call has ended.
     Ended(Box<FinishedSend>),
     /// Ended calls have waited long enough to be recorded.
@@ -115,7 +116,7 @@ impl Actor for SendActor {
             SenderMessage::Look => {}
             SenderMessage::Reload => state.stale = true,
             SenderMessage::Follow(moves) => state.follow_commit(moves),
-            SenderMessage::TellRead(wamids) => state.tell_read(wamids),
+            SenderMessage::TellRead(receipts) => state.tell_read(receipts),
             SenderMessage::Ended(ended) => state.take_in(*ended, &myself),
             SenderMessage::Record => state.record_ended(&myself),
             SenderMessage::Recorded(conversations) => state.settle_calls(&conversations, &myself),
@@ -382,12 +383,12 @@ impl SenderState {
         self.parts.loaded.sending.store(waiting, Ordering::Release);
     }
 
-    fn tell_read(&self, wamids: Vec<Arc<str>>) {
+    fn tell_read(&self, receipts: Vec<ReadReceipt>) {
         let (parts, account) = (self.parts.clone(), self.parts.account.current_account());
         self.context().tasks.spawn(async move {
-            for wamid in wamids {
+            for receipt in receipts {
                 let told = tokio::select! {
-                    told = parts.graph_calls.client.mark_read(&account, &wamid) => told,
+                    told = parts.graph_calls.client.mark_read(&account, &receipt) => told,
                     () = parts.context.stopping.cancelled() => return,
                 };
                 if let Err(error) = told {

@@ -13,8 +13,7 @@ use kabar_core::domain::effect::{Effect, EffectRefusal, EffectRow};
 use kabar_core::store::StoreError;
 
 use super::registry::AccountRegistry;
-use crate::account::AccountEntry;
-use crate::delivery::EffectRequests;
+use crate::account::{AccountEntry, LookRequests};
 use crate::error::AccountError;
 use crate::retry::pause_for_retry;
 use crate::tenants::{BudgetClass, OrganisationEntry};
@@ -24,7 +23,7 @@ const BATCH: usize = 100;
 
 impl AccountRegistry {
     /// Carries out the effects of the accounts for which that is asked, until shutdown.
-    pub(super) async fn keep_carrying_out(&self, mut requests: EffectRequests) {
+    pub(super) async fn keep_carrying_out(&self, mut requests: LookRequests) {
         let context = self.context();
         while let Some(Some(entry)) = context.stopping.run_until_cancelled(requests.recv()).await {
             let accounts = self.clone();
@@ -92,7 +91,7 @@ impl AccountRegistry {
         }
         let deed = match row.effect {
             Effect::Send(outgoing) => Ok(EffectAction::Send(outgoing)),
-            Effect::MarkRead { wamid } => Ok(EffectAction::MarkRead(wamid)),
+            Effect::MarkRead(mark) => Ok(EffectAction::MarkRead(mark)),
             Effect::UpdateConversation { id, status, assigned_to } => {
                 let assignee = match assigned_to {
                     None => Ok(None),

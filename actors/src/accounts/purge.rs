@@ -19,7 +19,11 @@ impl AccountRegistry {
     /// Purges until shutdown.
     pub(crate) async fn purge_rows(&self) {
         let context = self.context();
-        let ages = PurgeAges { events: context.options.event_retention, ..PurgeAges::default() };
+        let ages = PurgeAges {
+            events: context.options.event_retention,
+            raw_items: context.options.raw_retention,
+            ..PurgeAges::default()
+        };
         loop {
             let began = context.clock.take_reading();
             let removed = context.store.purge_rows(began.wall, &ages).await;

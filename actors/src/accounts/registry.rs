@@ -20,11 +20,11 @@ use super::stream_permits::StreamPermits;
 use super::supervisor::SupervisorMessage;
 use crate::account::{
     AccountEntry, AccountMessage, CommandExecutor, CommandOutcome, CommitListener, ExecutedCommand,
-    GraphCalls, LoadedAccount, QueuedCommand,
+    GraphCalls, LoadedAccount, LookQueue, QueuedCommand,
 };
 use crate::cluster::Cluster;
 use crate::context::Context;
-use crate::delivery::{DeliveryDispatcher, EffectQueue};
+use crate::delivery::DeliveryDispatcher;
 use crate::error::AccountError;
 use crate::idempotency::KeyClaim;
 use crate::subscribers::SubscriberDirectory;
@@ -46,7 +46,7 @@ pub(super) struct RegistryShared {
     pub(super) dispatcher: DeliveryDispatcher,
     /// Is told of each commit of an account: the dispatcher.
     pub(super) listener: Arc<dyn CommitListener>,
-    pub(super) effects: EffectQueue,
+    pub(super) effects: LookQueue,
     pub(super) supervisor: ActorRef<SupervisorMessage>,
     /// Long polls that wait.
     pub(super) waiting: AtomicUsize,

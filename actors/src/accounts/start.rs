@@ -16,10 +16,10 @@ use super::log_follower::LogFollower;
 use super::registry::{AccountRegistry, RegistryShared};
 use super::stream_permits::StreamPermits;
 use super::supervisor::AccountSupervisor;
-use crate::account::GraphCalls;
+use crate::account::{GraphCalls, LookQueue};
 use crate::cluster::Cluster;
 use crate::context::{AccountRegistryOptions, Context};
-use crate::delivery::{DeliveryDispatcher, DeliveryDispatcherParts, EffectQueue, WorkerEntries};
+use crate::delivery::{DeliveryDispatcher, DeliveryDispatcherParts, WorkerEntries};
 use crate::error::AccountError;
 use crate::subscribers::{SubscriberDirectory, SubscriberRegistry};
 use crate::tenants::TenantDirectory;
@@ -75,7 +75,8 @@ impl AccountRegistry {
         let entries = Arc::new(WorkerEntries::default());
         let (store, clock, tasks) = (context.store.clone(), context.clock.clone(), context.tasks.clone());
         let registry = SubscriberRegistry::load_subscribers(store, clock, tasks, entries.clone()).await?;
-        let (effects, effect_requests) = EffectQueue::open();
+        let (effects, effect_requests) = LookQueue::open();
+        let (profiles, profile_requests) = LookQueue::open();
         let dispatcher = DeliveryDispatcher::new(DeliveryDispatcherParts {
             context: context.clone(),
             directory: parts.directory.clone(),
@@ -94,7 +95,7 @@ impl AccountRegistry {
             memory: parts.memory,
             cluster: parts.cluster,
             render: parts.render,
-            graph_calls: GraphCalls { client: parts.graph, unrecorded: TaskTracker::new() },
+            graph_calls: GraphCalls { client: parts.graph, unrecorded: TaskTracker::new(), profiles },
             subscribers,
             listener: Arc::new(dispatcher.clone()),
             dispatcher,
@@ -112,6 +113,10 @@ impl AccountRegistry {
         context.tasks.spawn(async move { executor.keep_carrying_out(effect_requests).await });
         let prober = accounts.clone();
         context.tasks.spawn(async move { prober.keep_probing().await });
+        let looker = accounts.clone();
+        context.tasks.spawn(async move { looker.keep_looking(profile_requests).await });
+        let daily = accounts.clone();
+        context.tasks.spawn(async move { daily.keep_daily_looks().await });
         let keeper = accounts.clone();
         context.tasks.spawn(async move { keeper.keep_place().await });
         if accounts.is_clustered() {

@@ -12,8 +12,8 @@ use kabar_core::store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::effect_queue::EffectQueue;
 use super::entries::WorkerEntries;
+use crate::account::LookQueue;
 use crate::cluster::Cluster;
 use crate::subscribers::SubscriberRegistry;
 
@@ -32,5 +32,5 @@ pub(crate) struct DeliveryContext {
     /// Address of this server for clients, without a slash at the end.
     pub(crate) public_url: Option<Arc<str>>,
     /// Accounts with effects that hooks have requested.
-    pub(crate) effects: EffectQueue,
+    pub(crate) effects: LookQueue,
 }

@@ -18,12 +18,11 @@ use kabar_core::store::{DeliveryWork, StoreError};
 use ractor::ActorCell;
 
 use super::context::DeliveryContext;
-use super::effect_queue::EffectQueue;
 use super::entries::WorkerEntries;
 use super::run_recorder::RunRecorder;
 use super::supervisor::supervise_worker;
 use super::worker::DeliveryWorkerParts;
-use crate::account::{AccountEntry, CommitListener};
+use crate::account::{AccountEntry, CommitListener, LookQueue};
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::subscribers::{SubscriberRegistry, SubscriberState, WorkStarter};
@@ -46,7 +45,7 @@ pub(crate) struct DeliveryDispatcherParts {
     pub(crate) subscribers: SubscriberRegistry,
     /// The listener of `subscribers`.
     pub(crate) entries: Arc<WorkerEntries>,
-    pub(crate) effects: EffectQueue,
+    pub(crate) effects: LookQueue,
 }
 
 /// Handle to the delivery workers of this server. Cheap to clone.

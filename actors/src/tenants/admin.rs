@@ -59,6 +59,8 @@ pub struct NewAccount {
     pub phone: Phone,
     /// Name that the operator gives it.
     pub name: Option<Arc<str>>,
+    /// WhatsApp Business Account of the number, where the operator knows it.
+    pub waba_id: Option<Arc<str>>,
     /// Bearer token for Meta's API.
     pub access_token: Secret,
     /// Key of its webhooks' signatures, if it differs from the server's.
@@ -248,7 +250,7 @@ impl TenantDirectory {
             status: AccountStatus::Connected,
             status_reason: None,
             recovery: None,
-            profile: AccountProfile::default(),
+            profile: AccountProfile { waba_id: new.waba_id, ..AccountProfile::default() },
             access_token: new.access_token,
             app_secret: new.app_secret,
             messages_per_second: MESSAGES_PER_SECOND,

@@ -60,6 +60,7 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("dev.traffic_per_minute", "12"),
     SettingKey::for_modes("outbound.allow_loopback", Some("true"), Some("false")),
     SettingKey::with_default("events.retention_days", "30"),
+    SettingKey::with_default("retention.raw_days", "30"),
     SettingKey::with_default("hooks.cpu_ms", "50"),
     SettingKey::with_default("hooks.wall_ms", "2000"),
     SettingKey::with_default("hooks.memory_mib", "64"),

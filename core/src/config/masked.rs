@@ -68,6 +68,7 @@ fn render_value(settings: &Settings, key: &str) -> MaskedValue {
         "events.retention_days" => {
             MaskedValue::Bare((settings.events.retention.as_secs() / 86_400).to_string())
         }
+        "retention.raw_days" => MaskedValue::Bare((settings.retention.raw.as_secs() / 86_400).to_string()),
         "hooks.threads" => MaskedValue::Bare(hooks.threads.to_string()),
         "hooks.concurrent_runs" => MaskedValue::Bare(hooks.concurrent_runs.to_string()),
         "hooks.component_bytes" => MaskedValue::Bare(hooks.component_bytes.to_string()),

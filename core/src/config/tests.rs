@@ -149,6 +149,7 @@ fn invalid_values_are_all_reported_at_once() {
         ("dev.traffic_per_minute", "-1"),
         ("outbound.allow_loopback", "maybe"),
         ("events.retention_days", "0"),
+        ("retention.raw_days", "0"),
         ("hooks.cpu_ms", "0"),
         ("hooks.wall_ms", "x"),
         ("hooks.memory_mib", "129"),

@@ -125,6 +125,13 @@ pub struct AccountProfile {
 }
 
 impl AccountProfile {
+    /// Reads Meta's id of a WhatsApp Business Account: up to 32 digits, and not 0, as Meta's test webhooks have it.
+    #[must_use]
+    pub fn parse_waba_id(text: &str) -> Option<Arc<str>> {
+        let valid = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        (valid && text != "0").then(|| text.into())
+    }
+
     /// Returns `true` when something differs that clients are told of by an event: anything but the WhatsApp
     /// Business Account, which any webhook may teach.
     #[must_use]

@@ -12,6 +12,7 @@ use super::inbound::InboundItem;
 use super::message::{Message, OutgoingMessage, SendOutcome, WaitingMessage};
 use super::monotonic::MonotonicInstant;
 use super::organisation::User;
+use super::read_receipt::ReadReceipt;
 use crate::ids::{ContactId, ConversationId, MessageId};
 
 /// One command to an account.
@@ -22,10 +23,7 @@ pub enum AccountCommand {
     /// Accept a message for sending.
     Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its conversation, as read.
-    MarkRead {
-        /// WhatsApp's id of the message.
-        wamid: Arc<str>,
-    },
+    MarkRead(ReadReceipt),
     /// Change a conversation's status or assignee.
     PatchConversation(ConversationPatch),
     /// Create a contact.
@@ -76,7 +74,7 @@ pub enum EffectAction {
     /// Send a message.
     Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its conversation, as read.
-    MarkRead(Arc<str>),
+    MarkRead(ReadReceipt),
     /// Change a conversation.
     Patch(ConversationPatch),
 }

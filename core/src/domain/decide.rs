@@ -54,7 +54,7 @@ fn apply_inbound(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<Comm
             CommandReply::Ingested
         }
         AccountCommand::Send(outgoing) => sends::queue_send(draft, outgoing)?,
-        AccountCommand::MarkRead { wamid } => sends::mark_read(draft, wamid)?,
+        AccountCommand::MarkRead(mark) => sends::mark_read(draft, mark)?,
         AccountCommand::PatchConversation(patch) => conversations::patch_conversation(draft, patch)?,
         AccountCommand::CreateContact(contact) => contacts::create_contact(draft, contact)?,
         AccountCommand::PatchContact { id, patch } => contacts::patch_contact(draft, *id, patch)?,
@@ -100,11 +100,17 @@ fn apply_item(draft: &mut Draft<'_>, item: &InboundItem) -> Result<(), RowNotLoa
         InboundFact::Preference(preference) => preferences::apply_preference(draft, preference),
         InboundFact::Person(notice) => identities::learn_notice(draft, notice),
         InboundFact::Field(notice) => {
-            draft.emit_event(EventKind::WhatsAppField(notice.clone()));
+            if !draft.repeats_notice(raw)? {
+                draft.keep_notice(raw);
+                draft.emit_event(EventKind::WhatsAppField(notice.clone()));
+            }
             Ok(())
         }
         InboundFact::Account(notice) => {
-            apply_account_notice(draft, notice);
+            // What an account was when WhatsApp said so first may have changed since.
+            if !draft.repeats_notice(raw)? {
+                apply_account_notice(draft, notice);
+            }
             Ok(())
         }
         InboundFact::RawOnly => {
@@ -124,6 +130,9 @@ fn apply_account_notice(draft: &mut Draft<'_>, notice: &AccountNotice) {
         if news {
             draft.emit_event(EventKind::AccountUpdated(account));
         }
+    }
+    if notice.asks_profile {
+        draft.ask_profile();
     }
     if let Some(reason) = &notice.refusal {
         account_recovery::degrade_account(draft, reason);

@@ -16,6 +16,7 @@ use super::inbound::RawItem;
 use super::loaded_rows::LoadedRows;
 use super::message::Message;
 use super::parked::ParkedItem;
+use super::read_receipt::ReadReceipt;
 use super::row_needs::{RowNeeds, RowNotLoaded};
 use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, IdSource, MessageId};
@@ -59,8 +60,10 @@ pub struct AccountChanges {
     pub erased: Vec<ErasedMessage>,
     /// Conversations that became one.
     pub merges: Vec<ConversationMerge>,
-    /// WhatsApp's ids of messages to be reported as read.
-    pub read_receipts: Vec<Arc<str>>,
+    /// Messages to be reported as read. They are no rows: a commit need not write them.
+    pub read_receipts: Vec<ReadReceipt>,
+    /// WhatsApp is to be asked for the properties of the number. It is no row: a commit need not write it.
+    pub asks_profile: bool,
     /// Outcomes of effects of hooks.
     pub effects: Vec<SettledEffect>,
 }
@@ -250,6 +253,22 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Returns `true` for an item that repeats a value of a webhook that was told before.
+    ///
+    /// # Errors
+    /// [`RowNotLoaded`].
+    pub fn repeats_notice(&self, raw: Option<&RawItem>) -> Result<bool, RowNotLoaded> {
+        raw.map_or(Ok(false), |raw| self.facts.knows_notice(&raw.wamid_key))
+    }
+
+    /// Keeps a value of a webhook that is told whole, so that it is not told again.
+    pub fn keep_notice(&mut self, raw: Option<&RawItem>) {
+        if let Some(raw) = raw {
+            self.facts.put_notice(raw.wamid_key.clone());
+        }
+        self.keep_raw(raw);
+    }
+
     /// Removes the content of a message that was taken back from everything that was kept of it.
     pub fn erase_message(&mut self, erased: ErasedMessage) {
         self.changes.raw.retain(|raw| raw.wamid_key != erased.wamid_key);
@@ -296,8 +315,13 @@ impl<'a> Draft<'a> {
         self.changes.effects.push(settled);
     }
 
+    /// Requests that WhatsApp is asked for the properties of the number, once the commit is durable.
+    pub const fn ask_profile(&mut self) {
+        self.changes.asks_profile = true;
+    }
+
     /// Requests a read receipt, sent once the commit is durable.
-    pub fn tell_read(&mut self, wamid: Arc<str>) {
-        self.changes.read_receipts.push(wamid);
+    pub fn tell_read(&mut self, receipt: ReadReceipt) {
+        self.changes.read_receipts.push(receipt);
     }
 }

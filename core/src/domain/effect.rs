@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::command_refusal::CommandRefusal;
 use super::conversation::ConversationStatus;
 use super::message::OutgoingMessage;
+use super::read_receipt::ReadReceipt;
 use crate::ids::{ConversationId, MessageId, RunId, UserId};
 
 /// Effects of one run, at most.
@@ -20,10 +21,7 @@ pub enum Effect {
     /// Send a message, as by the API.
     Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its conversation, as read, as by the API.
-    MarkRead {
-        /// WhatsApp's id of the message.
-        wamid: Arc<str>,
-    },
+    MarkRead(ReadReceipt),
     /// Change a conversation, as by the API.
     UpdateConversation {
         /// Id of the conversation.
@@ -41,7 +39,7 @@ impl Effect {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Send(_) => "messages.send",
-            Self::MarkRead { .. } => "messages.mark_read",
+            Self::MarkRead(_) => "messages.mark_read",
             Self::UpdateConversation { .. } => "conversations.update",
         }
     }

@@ -17,7 +17,8 @@ pub enum RawRole {
     Message,
     /// A status of the message.
     Status,
-    /// An edit, revocation, reaction or call event about the message.
+    /// An edit, revocation, reaction or call event about the message; or a value that is told whole, which has a key
+    /// of its own.
     Change,
 }
 
@@ -42,7 +43,7 @@ impl RawRole {
 /// An item as WhatsApp sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawItem {
-    /// Key of the message that it is kept for; see `wamid_key`.
+    /// Key of the message that it is kept for, see `wamid_key`; of a value that is told whole, its own key.
     pub wamid_key: Arc<str>,
     /// Role for that message.
     pub role: RawRole,
@@ -59,7 +60,8 @@ pub struct RawItem {
 pub struct InboundItem {
     /// What it says.
     pub fact: InboundFact,
-    /// The item as it came; `None` for what becomes an event whole.
+    /// The item as it came. Of what becomes an event whole, and of news about the account in it, the value; its key
+    /// is equal when WhatsApp repeats it. `None` for what only accompanies another item.
     pub raw: Option<RawItem>,
 }
 
@@ -270,4 +272,6 @@ pub struct AccountNotice {
     pub profile: AccountProfile,
     /// Reason for which WhatsApp refuses the account from now on.
     pub refusal: Option<Arc<str>>,
+    /// Properties have changed that the item does not tell: WhatsApp is asked for them.
+    pub asks_profile: bool,
 }

@@ -76,6 +76,8 @@ pub struct LoadedRows {
     unread: HashMap<ConversationId, BTreeSet<MessageId>>,
     /// Whole lists, by the key of WhatsApp's id: a key without an entry is not loaded.
     parked: HashMap<Arc<str>, Vec<ParkedItem>>,
+    /// Values of webhooks that were told whole, by the keys of their raw items.
+    notices: LoadedKeys<Arc<str>, ()>,
     /// Whole sets: a run without an entry is not loaded.
     effects: HashMap<RunId, BTreeSet<u32>>,
 }
@@ -93,6 +95,7 @@ impl LoadedRows {
         needs.conversations.iter().for_each(|id| facts.conversations.put_absent(*id));
         needs.unread.iter().for_each(|id| facts.put_absent_unread(*id));
         needs.parked.iter().for_each(|wamid| facts.put_absent_parked(wamid));
+        needs.notices.iter().for_each(|key| facts.notices.put_absent(key.clone()));
         facts.effects.extend(needs.runs.iter().map(|run| (*run, BTreeSet::new())));
         facts
     }
@@ -105,6 +108,7 @@ impl LoadedRows {
         self.conversation_by_contact.merge_keys(other.conversation_by_contact);
         self.messages.merge_keys(other.messages);
         self.message_by_wamid.merge_keys(other.message_by_wamid);
+        self.notices.merge_keys(other.notices);
         for (key, ids) in other.unread {
             self.unread.entry(key).or_insert(ids);
         }
@@ -168,6 +172,11 @@ impl LoadedRows {
         if let Some(items) = self.parked.get_mut(&item.wamid_key) {
             items.push(item);
         }
+    }
+
+    /// Records that a value of a webhook was told, by the key of its raw item.
+    pub fn put_notice(&mut self, key: Arc<str>) {
+        self.notices.put_row(key, ());
     }
 
     /// Adds a pending effect to the set of its run, if that set is loaded.
@@ -237,6 +246,14 @@ impl LoadedRows {
         let key = wamid_key(wamid);
         let id = self.message_by_wamid.find_row(&key, || RowNeed::MessageOfWamid(key.clone()))?;
         id.map_or(Ok(None), |id| self.find_message(*id))
+    }
+
+    /// Returns `true` when a value of a webhook was told before, by the key of its raw item.
+    ///
+    /// # Errors
+    /// [`RowNotLoaded`].
+    pub fn knows_notice(&self, key: &Arc<str>) -> Result<bool, RowNotLoaded> {
+        Ok(self.notices.find_row(key, || RowNeed::Notice(key.clone()))?.is_some())
     }
 
     /// Lists the unread inbound messages of a conversation up to and including `last`, oldest first.

@@ -24,6 +24,8 @@ pub enum RowNeed {
     MessageOfWamid(Arc<str>),
     /// The items parked for a message with this key of WhatsApp's id.
     ParkedItems(Arc<str>),
+    /// A value of a webhook that was told whole, by the key of its raw item.
+    Notice(Arc<str>),
     /// A contact by id, with its conversation.
     Contact(ContactId),
     /// A contact by identifier, with its conversation.
@@ -48,6 +50,8 @@ pub struct RowNeeds {
     pub wamids: BTreeSet<Arc<str>>,
     /// Items parked for messages with these keys of WhatsApp's ids.
     pub parked: BTreeSet<Arc<str>>,
+    /// Values of webhooks that were told whole, by the keys of their raw items.
+    pub notices: BTreeSet<Arc<str>>,
     /// Messages by id.
     pub messages: BTreeSet<MessageId>,
     /// Contacts by identifier, with their conversations.
@@ -81,6 +85,9 @@ impl RowNeeds {
             RowNeed::ParkedItems(wamid) => {
                 self.parked.insert(wamid);
             }
+            RowNeed::Notice(key) => {
+                self.notices.insert(key);
+            }
             RowNeed::Contact(id) => {
                 self.contacts.insert(id);
             }
@@ -106,8 +113,8 @@ impl RowNeeds {
         match command {
             AccountCommand::Ingest(items) => items.iter().for_each(|item| self.add_inbound(item)),
             AccountCommand::Send(outgoing) => self.add_outgoing(outgoing),
-            AccountCommand::MarkRead { wamid } => {
-                self.wamids.insert(wamid_key(wamid));
+            AccountCommand::MarkRead(mark) => {
+                self.wamids.insert(wamid_key(&mark.wamid));
             }
             AccountCommand::PatchConversation(patch) => {
                 self.conversations.insert(patch.id);
@@ -137,8 +144,8 @@ impl RowNeeds {
         self.runs.insert(order.id.run);
         match &order.deed {
             Ok(EffectAction::Send(outgoing)) => self.add_outgoing(outgoing),
-            Ok(EffectAction::MarkRead(wamid)) => {
-                self.wamids.insert(wamid_key(wamid));
+            Ok(EffectAction::MarkRead(mark)) => {
+                self.wamids.insert(wamid_key(&mark.wamid));
             }
             Ok(EffectAction::Patch(patch)) => {
                 self.conversations.insert(patch.id);
@@ -187,7 +194,10 @@ impl RowNeeds {
                 self.add_party(&notice.party);
                 notice.before.iter().for_each(|party| self.add_party(party));
             }
-            InboundFact::Field(_) | InboundFact::Account(_) | InboundFact::RawOnly => {}
+            InboundFact::Field(_) | InboundFact::Account(_) => {
+                self.notices.extend(item.raw.iter().map(|raw| raw.wamid_key.clone()));
+            }
+            InboundFact::RawOnly => {}
         }
     }
 

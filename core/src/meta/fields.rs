@@ -139,9 +139,12 @@ pub(super) fn read_account_notice(field: &str, value: &Value) -> Option<InboundF
             let banned = state.is_some_and(|state| state != "REINSTATE" && state != "SCHEDULE_FOR_DISABLE");
             notice.refusal = banned.then(|| "WhatsApp has banned the business account".into());
         }
-        "phone_number_quality_update" | "business_capability_update" => {
+        "phone_number_quality_update" => {
             notice.profile.messaging_limit_tier = read_limit(value);
+            // It does not say what the rating is.
+            notice.asks_profile = true;
         }
+        "business_capability_update" => notice.profile.messaging_limit_tier = read_limit(value),
         "phone_number_name_update" => {
             let decision = read_word(value.get("decision"));
             if decision.as_deref() == Some("APPROVED") {

@@ -19,6 +19,7 @@ use super::send_deadline::{DeadlineBody, SendDeadline};
 use crate::domain::account::{Account, AccountProfile};
 use crate::domain::address::Address;
 use crate::domain::message::{Message, MessageError};
+use crate::domain::read_receipt::ReadReceipt;
 use crate::surroundings::{AwaitKind, wait_for};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,12 +111,16 @@ impl GraphClient {
         }
     }
 
-    /// Marks a message, and all before it, as read by the business.
+    /// Marks a message, and all before it, as read by the business, and shows the contact that an answer is being
+    /// written if the mark says so.
     ///
     /// # Errors
     /// [`ReceiptRefusal`]; a lost response counts as transient, because repeating the call does no harm.
-    pub async fn mark_read(&self, account: &Account, wamid: &str) -> Result<(), ReceiptRefusal> {
-        let body = json!({"messaging_product": "whatsapp", "status": "read", "message_id": wamid});
+    pub async fn mark_read(&self, account: &Account, mark: &ReadReceipt) -> Result<(), ReceiptRefusal> {
+        let mut body = json!({"messaging_product": "whatsapp", "status": "read", "message_id": &*mark.wamid});
+        if let (true, Some(members)) = (mark.typing, body.as_object_mut()) {
+            members.insert("typing_indicator".into(), json!({"type": "text"}));
+        }
         let span = tracing::debug_span!("graph.mark_read", account = %account.id);
         match self.post_request(account, body.to_string().into()).instrument(span).await {
             Ok(answer) => answer.of_receipt().map_err(ReceiptRefusal::from),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::WAMID_BYTES_MAX;
 use crate::domain::inbound::{InboundFact, RawRole};
@@ -47,6 +48,15 @@ impl SkipReason {
             Self::NotConnected => "not_connected",
         }
     }
+}
+
+/// Returns the digest of an item's text: equal for equal items.
+pub(super) fn digest_text(text: &str) -> [u8; 16] {
+    let mut digest = [0; 16];
+    for (to, from) in digest.iter_mut().zip(Sha256::digest(text.as_bytes())) {
+        *to = from;
+    }
+    digest
 }
 
 /// Returns WhatsApp's message id, if the value is one.

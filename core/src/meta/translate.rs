@@ -12,13 +12,14 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::fields;
 pub use super::item_fields::SkipReason;
 use super::raw_members;
 use super::raw_members::{MalformedWebhook, RawMembers};
-use crate::domain::account::PhoneNumberId;
-use crate::domain::inbound::{FieldNotice, InboundFact, InboundItem};
+use super::{fields, item_fields};
+use crate::domain::account::{AccountProfile, PhoneNumberId};
+use crate::domain::inbound::{FieldNotice, InboundFact, InboundItem, RawItem, RawRole};
 use crate::domain::phone::Phone;
+use crate::domain::stored_item::NOTICE_KEY;
 use crate::domain::time::Timestamp;
 
 /// Bytes of a value that is passed on whole, at most.
@@ -98,11 +99,23 @@ struct ChangePlace {
     field: Arc<str>,
     target: ItemTarget,
     waba_id: Option<Arc<str>>,
+    /// Meta's time of the entry, as it is written.
+    told_at: Arc<str>,
+}
+
+/// What an entry says of all its changes.
+struct EntryHeading {
+    id: Option<Arc<str>>,
+    /// As it is written; empty when there is none.
+    time: Arc<str>,
 }
 
 impl WebhookReader {
     fn read_entry(&mut self, entry: &RawMembers<'_>) {
-        let waba_id = read_id(entry.get("id").copied());
+        let heading = EntryHeading {
+            id: read_id(entry.get("id").copied()),
+            time: entry.get("time").map_or("", |time| time.get()).into(),
+        };
         for change in self.read_elements(entry, "changes", None, MESSAGES) {
             let Some(change) = raw_members::read_members(change.get()) else {
                 self.skip_item(None, MESSAGES, SkipReason::Unreadable);
@@ -118,13 +131,13 @@ impl WebhookReader {
                 continue;
             };
             match change.get("value") {
-                Some(value) => self.read_change(&field.into(), value, waba_id.as_ref()),
+                Some(value) => self.read_change(&field.into(), value, &heading),
                 None => self.skip_item(None, &field, SkipReason::Unreadable),
             }
         }
     }
 
-    fn read_change(&mut self, field: &Arc<str>, value: &RawValue, entry_id: Option<&Arc<str>>) {
+    fn read_change(&mut self, field: &Arc<str>, value: &RawValue, entry: &EntryHeading) {
         let Some(members) = raw_members::read_members(value.get()) else {
             return self.skip_item(None, field, SkipReason::Unreadable);
         };
@@ -132,6 +145,7 @@ impl WebhookReader {
             Ok(target) => target,
             Err(reason) => return self.skip_item(None, field, reason),
         };
+        let entry_id = entry.id.as_ref();
         let waba_id = target.as_ref().and(entry_id).filter(|_| &**field != "account_update").cloned();
         let of_waba = || {
             let told = read_object(members.get("waba_info").copied());
@@ -142,7 +156,7 @@ impl WebhookReader {
         let Some(target) = target.or_else(|| if becomes_messages { None } else { of_waba() }) else {
             return self.skip_item(None, field, SkipReason::NoPhoneNumberId);
         };
-        let place = ChangePlace { field: field.clone(), target, waba_id };
+        let place = ChangePlace { field: field.clone(), target, waba_id, told_at: entry.time.clone() };
         if becomes_messages {
             self.read_value(&place, &members, value);
             return;
@@ -172,7 +186,9 @@ impl WebhookReader {
             }
         };
         for fact in facts {
-            self.keep_item(place, InboundItem { fact, raw: None });
+            let of_account = matches!(fact, InboundFact::Account(_));
+            let raw = of_account.then(|| notice_item(place, &place.field, value));
+            self.keep_item(place, InboundItem { fact, raw });
         }
     }
 
@@ -187,7 +203,8 @@ impl WebhookReader {
             return self.skip_item(Some(&place.target), &place.field, SkipReason::Unreadable);
         }
         let notice = FieldNotice { field: field.into(), value: value.get().into() };
-        self.keep_item(place, InboundItem { fact: InboundFact::Field(notice), raw: None });
+        let raw = Some(notice_item(place, field, value));
+        self.keep_item(place, InboundItem { fact: InboundFact::Field(notice), raw });
     }
 
     /// Returns the elements of a list; none when it is absent. Anything but a list is recorded as skipped.
@@ -225,6 +242,14 @@ impl WebhookReader {
     }
 }
 
+/// Builds the raw item of a value that is told whole. Its key is equal when WhatsApp repeats the value.
+fn notice_item(place: &ChangePlace, field: &str, value: &RawValue) -> RawItem {
+    let parts = [&*place.told_at, field, value.get()].join("\0");
+    let digest = item_fields::digest_text(&parts);
+    let key = format!("{NOTICE_KEY}{field}:{}", hex::encode(digest));
+    RawItem { wamid_key: key.into(), role: RawRole::Change, body: value.get().into(), card: None, digest }
+}
+
 fn is_field_name(field: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     (1..=64).contains(&field.len()) && field.bytes().all(word)
@@ -234,11 +259,9 @@ pub(super) fn read_object(value: Option<&RawValue>) -> Option<RawMembers<'_>> {
     raw_members::read_members(value?.get())
 }
 
-/// Reads an id of Meta's: digits, as a string or a number.
+/// Reads the id of a WhatsApp Business Account, a string or a number.
 pub(super) fn read_id(value: Option<&RawValue>) -> Option<Arc<str>> {
-    let text = value?.get().trim_matches('"');
-    let valid = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    (valid && text != "0").then(|| text.into())
+    AccountProfile::parse_waba_id(value?.get().trim_matches('"'))
 }
 
 /// Finds the number that a value names; `None` when it names none.

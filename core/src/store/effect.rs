@@ -17,6 +17,7 @@ use crate::domain::conversation::ConversationStatus;
 use crate::domain::effect::{Effect, EffectId, EffectRefusal, EffectRow, EffectStatus, SettledEffect};
 use crate::domain::message::{MessageKind, OutgoingMessage};
 use crate::domain::message_details::{MessageSource, ReactionTo};
+use crate::domain::read_receipt::ReadReceipt;
 use crate::domain::time::Timestamp;
 use crate::ids::{ConversationId, MessageId, RunId, UserId};
 
@@ -130,13 +131,11 @@ enum EffectJson {
     },
     MarkRead {
         wamid: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        typing: bool,
     },
     /// The assignee in an array, so that "no assignee" differs from "no change".
-    Update {
-        id: String,
-        status: Option<String>,
-        assigned_to: Option<(Option<String>,)>,
-    },
+    Update { id: String, status: Option<String>, assigned_to: Option<(Option<String>,)> },
 }
 
 impl From<&Effect> for EffectJson {
@@ -153,7 +152,7 @@ impl From<&Effect> for EffectJson {
                 }),
                 callback_data: outgoing.callback_data.as_deref().map(str::to_owned),
             },
-            Effect::MarkRead { wamid } => Self::MarkRead { wamid: wamid.to_string() },
+            Effect::MarkRead(mark) => Self::MarkRead { wamid: mark.wamid.to_string(), typing: mark.typing },
             Effect::UpdateConversation { id, status, assigned_to } => Self::Update {
                 id: id.to_string(),
                 status: status.map(|status| status.as_str().to_owned()),
@@ -181,7 +180,7 @@ impl EffectJson {
                     source: MessageSource::Hook,
                 })
             }
-            Self::MarkRead { wamid } => Effect::MarkRead { wamid: wamid.into() },
+            Self::MarkRead { wamid, typing } => Effect::MarkRead(ReadReceipt { wamid: wamid.into(), typing }),
             Self::Update { id, status, assigned_to } => Effect::UpdateConversation {
                 id: ConversationId::parse(&id).ok()?,
                 status: match status {

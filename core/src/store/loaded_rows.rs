@@ -3,18 +3,20 @@
 //! Invariant: every key of `RowNeeds` is in the result, present or absent. Kinds that are not needed cost no
 //! statement.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::dialect::Dialect;
 use super::engine::{EngineRow, SqlArg};
 use super::row::json_array;
-use super::{Store, StoreError, contact, conversation, message, parked_item};
+use super::{Store, StoreError, contact, conversation, message, parked_item, raw_item};
 use crate::domain::contact::Contact;
 use crate::domain::effect::EffectStatus;
 use crate::domain::identity::IdentifierKey;
 use crate::domain::loaded_rows::LoadedRows;
+use crate::domain::message::Message;
 use crate::domain::row_needs::RowNeeds;
+use crate::domain::wamid::wamid_key;
 use crate::ids::{ContactId, ConversationId};
 
 /// A statement and its values.
@@ -104,6 +106,15 @@ pub(super) fn parked_statement(
     any_of(dialect, account, &[wanted])
 }
 
+pub(super) fn notices_statement(
+    dialect: Dialect,
+    account: i64,
+    needs: &RowNeeds,
+) -> Result<Option<BoundStatement>, StoreError> {
+    let wanted = WantedValues::by_column(raw_item::SELECT_KEY, "", "wamid_key", &needs.notices);
+    any_of(dialect, account, &[wanted])
+}
+
 pub(super) fn contacts_statement(
     dialect: Dialect,
     account: i64,
@@ -156,6 +167,9 @@ impl Store {
         for row in &self.fetch_wanted(parked_statement(dialect, account_number, needs)?).await? {
             facts.put_parked(parked_item::read_parked(row)?);
         }
+        for row in &self.fetch_wanted(notices_statement(dialect, account_number, needs)?).await? {
+            facts.put_notice(raw_item::read_key(row)?);
+        }
         let mut loaded = BTreeSet::new();
         let rows = self.fetch_wanted(contacts_statement(dialect, account_number, needs)?).await?;
         for contact in contact::read_all(&rows)? {
@@ -187,6 +201,18 @@ impl Store {
         let needs = RowNeeds { contacts: ids, ..RowNeeds::default() };
         let statement = contacts_statement(self.engine.dialect(), account_number, &needs)?;
         contact::read_all(&self.fetch_wanted(statement).await?)
+    }
+
+    /// Returns messages by the keys of WhatsApp's ids.
+    pub(super) async fn messages_of_keys(
+        &self,
+        account_number: i64,
+        wamids: BTreeSet<Arc<str>>,
+    ) -> Result<HashMap<Arc<str>, Arc<Message>>, StoreError> {
+        let needs = RowNeeds { wamids, ..RowNeeds::default() };
+        let statement = messages_statement(self.engine.dialect(), account_number, &needs)?;
+        let messages = message::read_all(&self.fetch_wanted(statement).await?)?.into_iter();
+        Ok(messages.filter_map(|message| Some((wamid_key(message.wamid.as_ref()?), message))).collect())
     }
 
     async fn fetch_wanted(&self, statement: Option<BoundStatement>) -> Result<Vec<EngineRow>, StoreError> {

@@ -14,6 +14,7 @@ use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
 use crate::domain::draft::AccountChanges;
 use crate::domain::inbound::{RawItem, RawRole};
+use crate::domain::stored_item::{ItemList, ItemPosition, StoredItem};
 use crate::domain::time::Timestamp;
 
 const TABLE: &str = "raw_items";
@@ -58,6 +59,18 @@ pub(super) fn select_many(dialect: Dialect) -> String {
         "SELECT wamid_key, digest, role, body, card FROM raw_items WHERE account = $1 AND wamid_key {listed} \
          ORDER BY received_at, place"
     )
+}
+
+/// The statement of [`Store::page_raw_items`].
+pub(super) const PAGE: &str = "SELECT wamid_key, digest, role, body FROM raw_items \
+     WHERE account = $1 AND (wamid_key, digest) > ($2, $3) ORDER BY wamid_key, digest LIMIT $4";
+
+/// The SELECT that tells whether items with a key are kept.
+pub(super) const SELECT_KEY: &str = "SELECT wamid_key FROM raw_items";
+
+/// Reads the column of [`SELECT_KEY`].
+pub(super) fn read_key(row: &EngineRow) -> Result<Arc<str>, StoreError> {
+    Ok(row.read_fields(TABLE).take_text()?.into())
 }
 
 /// A row of `raw_items`.
@@ -138,6 +151,41 @@ impl Store {
         let args = vec![account_number.into(), json_array(&wamid_keys.iter().collect::<Vec<_>>())?.into()];
         let rows = self.engine.fetch_rows(select_many(self.engine.dialect()), args).await?;
         rows.iter().map(read_raw_item).collect()
+    }
+
+    /// Returns items of an account in the order of their keys, those after this position, with the lists that they
+    /// came in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn page_raw_items(
+        &self,
+        account_number: i64,
+        after: &ItemPosition,
+        limit: i64,
+    ) -> Result<Vec<StoredItem>, StoreError> {
+        let args = vec![
+            account_number.into(),
+            after.key.as_str().into(),
+            after.digest.as_str().into(),
+            limit.into(),
+        ];
+        let rows = self.engine.fetch_rows(PAGE, args).await?;
+        let mut read = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut fields = row.read_fields(TABLE);
+            let position = ItemPosition { key: fields.take_text()?, digest: fields.take_text()? };
+            let at = RowPlace { table: TABLE, id: &position.key };
+            let role = at.check_value("role", RawRole::parse(&fields.take_text()?))?;
+            read.push((position, role, fields.take_text()?.into()));
+        }
+        let wamids = read.iter().map(|(position, _, _)| position.key.as_str().into()).collect();
+        let messages = self.messages_of_keys(account_number, wamids).await?;
+        let item = |(position, role, body): (ItemPosition, RawRole, Arc<str>)| {
+            let message = messages.get(position.key.as_str()).map(|message| &**message);
+            StoredItem { list: ItemList::of_item(&position.key, role, message), position, body }
+        };
+        Ok(read.into_iter().map(item).collect())
     }
 
     /// Returns what WhatsApp sent about a message, in the order in which it came.

@@ -42,7 +42,8 @@ pub(crate) struct AccountsAdmin(pub(crate) Arc<AppState>);
 impl AccountsAdmin {
     /// Connect a number
     ///
-    /// The account is `connected` at once; an invalid token shows only when it is used. An `Idempotency-Key`
+    /// The account is `connected` at once; an invalid token shows only when it is used. Its properties (quality, limit,
+    /// verified name) follow as soon as WhatsApp has told them. An `Idempotency-Key`
     /// is ignored here; the second call finds the number connected.
     #[oai(
         path = "/admin/v1/organizations/:org_id/accounts",
@@ -59,6 +60,7 @@ impl AccountsAdmin {
         let new = body::read_new(&body.value)?;
         match self.0.directory.connect_account(org_id.0, new).await? {
             AccountConnection::Connected(slot) => {
+                self.0.accounts.look_at_profile(&slot);
                 let account = slot.current_account();
                 tracing::info!(organisation_id = %org_id.0, account_id = %account.id, "operator connected a number");
                 Ok(CreatedResponse(AccountBody::from_account(&account)))
@@ -85,6 +87,9 @@ impl AccountsAdmin {
         let patch = body::read_patch(&body.value, &slot.current_account())?;
         let reply = self.0.accounts.execute_command(&slot, AccountCommand::Configure(patch), None).await??;
         let CommandReply::Account(account) = reply else { return Err(ApiError::internal_error().into()) };
+        if body.value.get("access_token").is_some_and(|token| !token.is_null()) {
+            self.0.accounts.look_at_profile(&slot);
+        }
         let status = account.status.as_str();
         tracing::info!(account_id = %account.id, status, "operator changed an account");
         Ok(DataResponse(AccountBody::from_account(&account)))

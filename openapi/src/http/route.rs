@@ -200,6 +200,8 @@ resources! {
         ["admin" "v1" "organizations" {org_id} "accounts"];
     ApiKey: Operator, Json, ResponseOrigin::Operation, ["admin" "v1" "api_keys" {key_id}];
     ConnectedAccount: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "accounts" {phone_number_id}];
+    StoredIngest: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "accounts" {phone_number_id} "ingest"];
+    Ingest: Operator, Webhook, ResponseOrigin::Directory, ["admin" "v1" "ingest"];
     Actors: Operator, Json, ResponseOrigin::Operation, ["admin" "v1" "actors"];
     AllPlugins: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins"];
     DisabledPlugin: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins" {plugin_id} "disable"];

@@ -49,6 +49,24 @@ pub(super) fn has_taker<S>(claimed: &[ClaimedGroup<S>], phone_number_id: &str) -
     claimed.iter().any(|one| one.takers.iter().any(is_it))
 }
 
+/// Adds to the groups of a WhatsApp Business Account the accounts of which the same webhook says that they belong to
+/// it.
+pub(super) fn add_taught_takers<S: Clone>(claimed: &mut [ClaimedGroup<S>]) {
+    let mut taught = Vec::new();
+    for ClaimedGroup { takers, group } in &*claimed {
+        let waba_id = group.waba_id.iter();
+        taught.extend(waba_id.flat_map(|id| takers.iter().map(|taker| (id.clone(), taker.clone()))));
+    }
+    for ClaimedGroup { takers, group } in claimed {
+        let ItemTarget::Waba(id) = &group.target else { continue };
+        for (_, taker) in taught.iter().filter(|(taught, _)| taught == id) {
+            if !takers.iter().any(|known| known.account.number == taker.account.number) {
+                takers.push(taker.clone());
+            }
+        }
+    }
+}
+
 /// Divides groups among their takers, one share for each account.
 pub(super) fn divide_groups<S>(claimed: Vec<ClaimedGroup<S>>) -> Vec<AccountShare<S>> {
     let mut shares: BTreeMap<i64, AccountShare<S>> = BTreeMap::new();
@@ -74,7 +92,7 @@ pub(super) fn divide_groups<S>(claimed: Vec<ClaimedGroup<S>>) -> Vec<AccountShar
 /// Creates the item that tells an account its WhatsApp Business Account.
 fn tell_waba(id: Arc<str>) -> InboundItem {
     let profile = AccountProfile { waba_id: Some(id), ..AccountProfile::default() };
-    let notice = AccountNotice { profile, refusal: None };
+    let notice = AccountNotice { profile, ..AccountNotice::default() };
     InboundItem { fact: InboundFact::Account(notice), raw: None }
 }
 
@@ -181,6 +199,25 @@ mod tests {
                 let InboundFact::Account(notice) = &shares[0].items[0].fact else { panic!() };
                 assert_eq!(notice.profile.waba_id.as_deref(), told);
             }
+        }
+    }
+
+    #[test]
+    fn a_webhook_teaches_its_own_groups() {
+        let number = |taker: ItemTaker<i64>, waba_id| ClaimedGroup {
+            takers: vec![taker],
+            group: AccountGroup {
+                target: ItemTarget::Number(PhoneNumberId::parse("100001").unwrap()),
+                ..group(waba_id, &["a"])
+            },
+        };
+        let of_waba = |takers| ClaimedGroup { takers, group: group(None, &["b"]) };
+        for (known, told, takers) in
+            [(vec![], Some("77"), 1), (vec![account(1, Some("77"))], Some("77"), 1), (vec![], Some("78"), 0)]
+        {
+            let mut claimed = vec![of_waba(known), number(account(1, None), told)];
+            add_taught_takers(&mut claimed);
+            assert_eq!((claimed[0].takers.len(), claimed[1].takers.len()), (takers, 1), "{told:?}");
         }
     }
 

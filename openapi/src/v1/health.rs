@@ -156,6 +156,7 @@ impl HealthApi {
     async fn get_metrics(&self) -> Result<MetricsText, OperationError<NeverFails>> {
         self.0.metrics.note_accounts(self.0.directory.accounts_by_status());
         self.0.metrics.note_statements(self.0.store.statements_executed());
+        self.0.metrics.note_parked_dropped(self.0.store.parked_items_dropped());
         self.0.accounts.refresh_gauges();
         Ok(MetricsText(self.0.metrics.encode()))
     }

@@ -162,7 +162,8 @@ impl MessagesApi {
     /// with `recipient_type: "group"`, a group's id in `to`.
     ///
     /// With `status: "read"` and `message_id` (WhatsApp's) instead, that inbound message and the
-    /// earlier unread ones of its conversation become `read`, and WhatsApp is told.
+    /// earlier unread ones of its conversation become `read`, and WhatsApp is told. `typing_indicator` shows the
+    /// contact that an answer is being written, also when the message was read before.
     ///
     /// Send an `Idempotency-Key`, and it is safe to repeat the request for 24 hours.
     #[oai(path = "/v1/:phone_number_id/messages", method = "post", operation_id = "sendMessage")]
@@ -180,7 +181,7 @@ impl MessagesApi {
         };
         let command = read().map(|(slot, body)| match body {
             SendBody::Send(outgoing) => (slot, AccountCommand::Send(outgoing)),
-            SendBody::MarkRead { wamid, .. } => (slot, AccountCommand::MarkRead { wamid }),
+            SendBody::MarkRead(mark) => (slot, AccountCommand::MarkRead(mark)),
         });
         Ok(carry_out_once(&self.0, &tenant, &call, &body.value, command, SENT).await?.into())
     }

@@ -21,11 +21,10 @@ mod template;
 mod tests;
 mod text;
 
-use std::sync::Arc;
-
 use kabar_core::domain::message::{MessageKind, OutgoingMessage};
 use kabar_core::domain::message_details::MessageSource;
 use kabar_core::domain::message_details::ReactionTo;
+use kabar_core::domain::read_receipt::ReadReceipt;
 use serde_json::Value;
 
 use crate::rest::body_fields::{BodyFields, FieldError};
@@ -39,12 +38,7 @@ pub(crate) enum SendBody {
     /// Send a message.
     Send(OutgoingMessage),
     /// Mark an inbound message, and earlier unread ones of its conversation, as read.
-    MarkRead {
-        /// WhatsApp's id of the message.
-        wamid: Arc<str>,
-        /// Show the contact that an answer is being written.
-        typing: bool,
-    },
+    MarkRead(ReadReceipt),
 }
 
 /// A type's object, rendered for storage and for WhatsApp.
@@ -83,7 +77,7 @@ pub(crate) fn parse(body: &Value, source: MessageSource) -> Result<SendBody, Fie
         if let Some(indicator) = &indicator {
             indicator.word("type", "\"text\"", |text| (text == "text").then_some(()))?;
         }
-        return Ok(SendBody::MarkRead { wamid, typing: indicator.is_some() });
+        return Ok(SendBody::MarkRead(ReadReceipt { wamid, typing: indicator.is_some() }));
     }
     outgoing(&fields, source).map(SendBody::Send)
 }

@@ -111,7 +111,7 @@ impl SimulatorState {
         let Some(number) = self.scripted_number(change.to.as_ref()) else { return };
         let now = self.clock.read_now();
         let value = script_writer::complete_value(&change.field, &number, change.value, now);
-        let item = ItemContent::Field { field: change.field, value };
+        let item = ItemContent::Field { field: change.field, value, at: now };
         self.deliver_items(&number, &Address::Phone(number.phone.clone()), vec![item], now);
     }
 

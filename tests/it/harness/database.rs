@@ -77,6 +77,12 @@ impl WriteLock {
 
 /// Runs a statement behind the server's back.
 pub(crate) async fn run(url: &str, sql: &'static str) {
+    if url.starts_with("sqlite:") {
+        let options: SqliteConnectOptions = url.parse().unwrap();
+        let mut connection = options.disable_statement_logging().connect().await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        return connection.close().await.unwrap();
+    }
     let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
 }

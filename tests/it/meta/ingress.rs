@@ -267,3 +267,35 @@ async fn errors_of_the_account_itself_are_taken() {
     assert_eq!(contents(&tenant).await, ["after"]);
     assert_ne!(fresh_wamid(), fresh_wamid());
 }
+
+#[tokio::test]
+async fn what_is_kept_and_learned_is_counted() {
+    let server = TestServer::start().await;
+    let tenant = server.tenant().await;
+    let now = tenant.clock.read_now();
+    let user_id = "ID.40817263549918273";
+    let by_number = text_from(&from(1), now, "by number");
+    let mut by_id = text_from("", now, "by id");
+    by_id["from_user_id"] = user_id.into();
+    let mut by_both = text_from(&from(1), now, "by both");
+    by_both["from_user_id"] = user_id.into();
+    let mut by_other = text_from(&from(2), now, "by another number");
+    by_other["from_user_id"] = user_id.into();
+    let value = |message: &Value| json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": tenant.id}, "messages": [message]});
+    let mut kept = 0;
+    for (message, merged, learned) in
+        [(&by_number, 0, false), (&by_id, 0, false), (&by_other, 0, true), (&by_both, 1, true)]
+    {
+        kept += i64::try_from(message.to_string().len()).unwrap();
+        // A message that comes again is kept once.
+        for _ in 0..2 {
+            InboundWebhook::default().value(&value(message)).post(&server.anyone).await.is(200);
+            assert_eq!(server.metric("kabar_whatsapp_raw_bytes_total").await, kept, "{message}");
+            assert_eq!(server.metric("kabar_contacts_merged_total").await, merged, "{message}");
+            let count = server.metric("kabar_contact_identifiers_learned_total").await;
+            assert_eq!(count > 0, learned, "{message}: {count}");
+        }
+    }
+    assert_eq!(tenant.get("contacts").await.rows().len(), 1);
+    assert_eq!(server.metric("kabar_parked_items_dropped_total").await, 0);
+}

@@ -10,6 +10,7 @@ use kabar_core::domain::identity::UserId;
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::message_details::{MessageDetails, MessageSource};
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::read_receipt::ReadReceipt;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId, OrganisationId};
@@ -36,6 +37,10 @@ fn account(token: &str) -> Account {
         sandbox: true,
         created_at: Timestamp::EPOCH,
     }
+}
+
+fn read_mark() -> ReadReceipt {
+    ReadReceipt { wamid: "wamid.IN1".into(), typing: true }
 }
 
 fn message_to(to: Address) -> Message {
@@ -99,7 +104,7 @@ async fn every_outcome_can_be_had() {
     );
 
     let client = GraphClient::new(&stage.simulator.base_url(), "v23.0").unwrap();
-    assert_eq!(client.mark_read(&account("t0ken"), "wamid.IN1").await, Ok(()));
+    assert_eq!(client.mark_read(&account("t0ken"), &read_mark()).await, Ok(()));
     assert_eq!(stage.simulator.receipts(), ["wamid.IN1"]);
 }
 

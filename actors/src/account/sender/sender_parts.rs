@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::account::handle::AccountHandle;
 use crate::account::loaded_account::LoadedAccount;
+use crate::account::look_queue::LookQueue;
 use crate::context::Context;
 
 /// Way to WhatsApp of all senders. Cheap to clone.
@@ -15,6 +16,8 @@ pub(crate) struct GraphCalls {
     pub(crate) client: GraphClient,
     /// Calls that have no recorded outcome yet.
     pub(crate) unrecorded: TaskTracker,
+    /// Accounts whose properties are to be asked for.
+    pub(crate) profiles: LookQueue,
 }
 
 /// Dependencies of a sender. Cheap to clone.

@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use super::AccountState;
 use super::batch_decision::{BatchDecision, BatchError};
-use crate::account::command_info::{count_items, moves_of};
+use crate::account::command_info::{IdentityCounts, count_items, moves_of};
 use crate::account::message::{CommandVerdict, QueuedCommand};
 use crate::account::sender::SenderMessage;
 use crate::error::AccountError;
@@ -99,6 +99,7 @@ impl AccountState {
         let records: Vec<_> =
             claims.filter_map(|(work, result)| Some(work.claim.as_ref()?.build_record(result, at))).collect();
         let committed = if changes.is_empty() && records.is_empty() {
+            self.send_receipts(&changes).await;
             Ok(())
         } else {
             self.write_commit(&view, at, changes, records).await
@@ -143,6 +144,7 @@ impl AccountState {
     ) -> Result<(), StoreError> {
         let mut sequence = view.sequence;
         let types: EventTypes = changes.events.iter().map(EventKind::event_type).collect();
+        let identities = IdentityCounts::of_events(&changes.events);
         let mut events = Vec::with_capacity(changes.events.len());
         for kind in std::mem::take(&mut changes.events) {
             sequence += 1;
@@ -172,6 +174,7 @@ impl AccountState {
                 return Err(error);
             }
         }
+        self.count_kept(&changes, &identities);
         self.parts.has_parked |= !changes.parked.is_empty();
         self.publish_view(view, &changes, (sequence, newest), at);
         if !types.is_empty() {
@@ -179,6 +182,15 @@ impl AccountState {
         }
         self.ring_sender(&changes).await;
         Ok(())
+    }
+
+    /// Counts what a commit keeps and teaches.
+    fn count_kept(&self, changes: &AccountChanges, identities: &IdentityCounts) {
+        let metrics = &self.context().metrics;
+        let bytes: usize = changes.raw.iter().map(|raw| raw.body.len()).sum();
+        metrics.raw_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+        metrics.contacts_merged.inc_by(identities.merged);
+        metrics.identifiers_learned.inc_by(identities.learned);
     }
 
     fn publish_view(
@@ -234,6 +246,14 @@ impl AccountState {
         if changes.account.is_some() {
             self.sender.wake_sender(SenderMessage::Look).await;
         }
+        if changes.asks_profile {
+            self.parts.graph_calls.profiles.request_look(self.parts.account.entry());
+        }
+        self.send_receipts(changes).await;
+    }
+
+    /// Has messages reported as read.
+    async fn send_receipts(&mut self, changes: &AccountChanges) {
         if !changes.read_receipts.is_empty() {
             self.sender.wake_sender(SenderMessage::TellRead(changes.read_receipts.clone())).await;
         }

@@ -10,6 +10,7 @@ use kabar_core::domain::identity::Party;
 use kabar_core::domain::message::{MessageKind, OutgoingMessage, SendOutcome};
 use kabar_core::domain::message_details::MessageSource;
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::read_receipt::ReadReceipt;
 use kabar_core::domain::status::MessageStatus;
 use tokio::task::JoinHandle;
 
@@ -51,7 +52,7 @@ async fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too(
     fixture.ingest(1, 1).await;
     fixture.ingest(1, 2).await;
     let before = fixture.accounts.loaded_accounts()[0].revision;
-    let read = AccountCommand::MarkRead { wamid: "wamid.1.3".into() };
+    let read = AccountCommand::MarkRead(ReadReceipt { wamid: "wamid.1.3".into(), typing: false });
     let answers = run_together(&fixture, [AccountCommand::Ingest(vec![inbound(1, 3)]), read]).await;
     assert_eq!(
         fixture.accounts.loaded_accounts()[0].revision,

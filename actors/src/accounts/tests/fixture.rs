@@ -114,6 +114,7 @@ impl AccountFixture {
             phone_number_id: PhoneNumberId::parse("106540352242922").unwrap(),
             phone: Phone::parse("+15550100922").unwrap(),
             name: None,
+            waba_id: None,
             access_token: Secret::new("t"),
             app_secret: None,
         };

@@ -13,7 +13,7 @@ pub(super) fn carry_out(draft: &mut Draft<'_>, order: &EffectCommand) -> Result<
     }
     let decided = match &order.deed {
         Ok(EffectAction::Send(outgoing)) => sends::queue_send(draft, outgoing),
-        Ok(EffectAction::MarkRead(wamid)) => sends::mark_read(draft, wamid),
+        Ok(EffectAction::MarkRead(mark)) => sends::mark_read(draft, mark),
         Ok(EffectAction::Patch(patch)) => conversations::patch_conversation(draft, patch),
         Err(refusal) => {
             draft.settle_effect(SettledEffect { id: order.id, message_id: None, refusal: Some(*refusal) });

@@ -26,7 +26,8 @@ pub(super) fn receive_message(
     raw: Option<&RawItem>,
 ) -> Result<(), RowNotLoaded> {
     if let Some(known) = draft.loaded_rows().message_of(&inbound.wamid)?.cloned() {
-        return if known.details.placeholder && !inbound.placeholder {
+        let announced = known.details.placeholder && !inbound.placeholder;
+        return if announced || is_understood_now(&known, inbound) {
             fill_placeholder(draft, &known, inbound, raw)
         } else {
             Ok(())
@@ -224,7 +225,17 @@ fn announce_message(
     }
 }
 
-/// Fills in the content of a message that the history announced without it.
+/// Returns `true` when a message was not understood when it came first, and is now: WhatsApp has sent it in full,
+/// or it is read again by a later version of this server.
+fn is_understood_now(known: &Message, inbound: &InboundMessage) -> bool {
+    known.kind == MessageKind::Unsupported
+        && inbound.kind != MessageKind::Unsupported
+        && known.direction == inbound.direction
+        && known.details.edited_at.is_none()
+        && known.details.revoked_at.is_none()
+}
+
+/// Fills in the content of a message that was kept without it: announced by the history, or not understood.
 fn fill_placeholder(
     draft: &mut Draft<'_>,
     known: &Arc<Message>,
@@ -237,13 +248,21 @@ fn fill_placeholder(
     message.payload = inbound.payload.clone();
     message.context = resolve_context(draft, inbound.context.as_ref())?;
     message.details.placeholder = false;
+    if message.details.referral.is_none() {
+        message.details.referral.clone_from(&inbound.referral);
+    }
     let message = draft.write_message(message);
     draft.keep_raw(raw);
     draft.emit_event(EventKind::MessageEdited {
         message: (*message).clone(),
         previous_content: known.content.clone(),
     });
-    Ok(())
+    match &inbound.reaction {
+        Some(reaction) => {
+            message_changes::apply_reaction(draft, reaction, &message, inbound.at.min(draft.now))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Takes in an event of a call. A call is one message, whatever happens to it.

@@ -1,6 +1,5 @@
 //! Rules of sending: accepting a message, and marking messages as read.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DecideError, conversations, identities, message_changes};
@@ -15,6 +14,7 @@ use crate::domain::identity::{IdentifierKey, Party};
 use crate::domain::item_effects::ItemEffects;
 use crate::domain::message::{Direction, Message, OutgoingMessage};
 use crate::domain::message_details::{MessageContext, MessageDetails};
+use crate::domain::read_receipt::ReadReceipt;
 use crate::domain::row_needs::RowNotLoaded;
 use crate::domain::status::{MessageStatus, StatusHistory};
 use crate::ids::{ContactId, MessageId};
@@ -137,15 +137,22 @@ fn counts_as_unread(message: &Message) -> bool {
     .unread
 }
 
-pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<CommandReply, DecideError> {
-    let named =
-        draft.loaded_rows().message_of(wamid)?.filter(|message| message.direction == Direction::Inbound);
+pub(super) fn mark_read(draft: &mut Draft<'_>, mark: &ReadReceipt) -> Result<CommandReply, DecideError> {
+    let named = draft
+        .loaded_rows()
+        .message_of(&mark.wamid)?
+        .filter(|message| message.direction == Direction::Inbound);
     let named = named.ok_or(CommandRefusal::NoMessage)?.clone();
     if named.details.group_id.is_some() {
         return Err(CommandRefusal::GroupMessage.into());
     }
+    let receipt =
+        ReadReceipt { wamid: named.wamid.clone().unwrap_or_else(|| mark.wamid.clone()), typing: mark.typing };
     let unread = draft.loaded_rows().unread_up_to(named.conversation_id, named.id)?;
     if unread.is_empty() {
+        if receipt.typing {
+            draft.tell_read(receipt);
+        }
         return Ok(CommandReply::Message(named));
     }
     let mut read = 0_u32;
@@ -168,7 +175,7 @@ pub(super) fn mark_read(draft: &mut Draft<'_>, wamid: &Arc<str>) -> Result<Comma
         let conversation = draft.write_conversation(conversation);
         draft.emit_event(EventKind::ConversationUpdated((*conversation).clone()));
     }
-    draft.tell_read(named.wamid.clone().unwrap_or_else(|| wamid.clone()));
+    draft.tell_read(receipt);
     let named = draft.loaded_rows().find_message(named.id)?.cloned().unwrap_or(named);
     Ok(CommandReply::Message(named))
 }

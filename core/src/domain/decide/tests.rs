@@ -17,6 +17,7 @@ use crate::domain::conversation::ConversationStatus;
 use crate::domain::due_time::DueTime;
 use crate::domain::inbound::InboundFact;
 use crate::domain::message::{Message, MessageError, MessageKind, SendOutcome};
+use crate::domain::read_receipt::ReadReceipt;
 use crate::domain::status::MessageStatus;
 use crate::domain::time::Timestamp;
 use crate::ids::MessageId;
@@ -222,12 +223,23 @@ fn reading_covers_earlier_messages_only() {
     let mut world = World::new();
     world.ingest(vec![inbound("a"), inbound("b")]);
     world.ingest(vec![inbound("c")]);
-    let (result, changes) = world.run(&AccountCommand::MarkRead { wamid: "b".into() });
+    let (result, changes) =
+        world.run(&AccountCommand::MarkRead(ReadReceipt { wamid: "b".into(), typing: false }));
     assert!(matches!(result, Ok(CommandReply::Message(m)) if m.status == MessageStatus::Read));
-    assert_eq!(changes.read_receipts, [std::sync::Arc::<str>::from("b")]);
+    let receipt = |typing| ReadReceipt { wamid: "b".into(), typing };
+    assert_eq!(changes.read_receipts, [receipt(false)]);
     assert_eq!((changes.messages.len(), world.thread().unread_count), (2, 1));
-    assert!(world.run(&AccountCommand::MarkRead { wamid: "a".into() }).1.is_empty(), "read already");
-    assert_eq!(world.run(&AccountCommand::MarkRead { wamid: "z".into() }).0, Err(CommandRefusal::NoMessage));
+    let (_, changes) = world.run(&AccountCommand::MarkRead(receipt(true)));
+    assert!(changes.is_empty(), "nothing to write");
+    assert_eq!(changes.read_receipts, [receipt(true)], "the contact is shown it all the same");
+    assert!(
+        world.run(&AccountCommand::MarkRead(ReadReceipt { wamid: "a".into(), typing: false })).1.is_empty(),
+        "read already"
+    );
+    assert_eq!(
+        world.run(&AccountCommand::MarkRead(ReadReceipt { wamid: "z".into(), typing: false })).0,
+        Err(CommandRefusal::NoMessage)
+    );
 }
 
 #[test]

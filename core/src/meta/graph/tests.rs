@@ -131,7 +131,9 @@ async fn the_request_is_metas() {
 
 #[tokio::test]
 async fn a_read_receipt_is_metas() {
-    let call = async |client: GraphClient| client.mark_read(&account(), "wamid.IN1").await;
+    let call = async |client: GraphClient| {
+        client.mark_read(&account(), &ReadReceipt { wamid: "wamid.IN1".into(), typing: false }).await
+    };
     let (outcome, _, body) = answered(&http("200 OK", r#"{"success":true}"#), call).await;
     assert_eq!(outcome, Ok(()));
     assert_eq!(body, json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.IN1"}));

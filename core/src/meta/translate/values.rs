@@ -3,7 +3,6 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::{ChangePlace, SkipReason, WebhookReader, read_object};
 use crate::domain::inbound::{InboundItem, RawItem};
@@ -14,7 +13,7 @@ use crate::meta::item_fields::ReadItem;
 use crate::meta::items::{self, ItemOrigin, ItemSetting};
 use crate::meta::parties::ContactCards;
 use crate::meta::raw_members::{self, RawMembers};
-use crate::meta::{fields, status_report};
+use crate::meta::{fields, item_fields, status_report};
 
 /// What a contact writes.
 const INBOUND: ItemOrigin =
@@ -223,10 +222,7 @@ impl WebhookReader {
 }
 
 fn raw_item(wamid: &str, role: crate::domain::inbound::RawRole, raw: &RawValue) -> RawItem {
-    let mut digest = [0; 16];
-    for (to, from) in digest.iter_mut().zip(Sha256::digest(raw.get().as_bytes())) {
-        *to = from;
-    }
+    let digest = item_fields::digest_text(raw.get());
     RawItem { wamid_key: wamid_key(wamid), role, body: raw.get().into(), card: None, digest }
 }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::delivery::RenderedBody;
 use crate::domain::draft::ErasedMessage;
 use crate::domain::inbound::{RawItem, RawRole};
+use crate::domain::stored_item::{ItemList, ItemPosition};
 use crate::ids::DeliveryId;
 use crate::store::Intake;
 
@@ -87,6 +88,55 @@ async fn erasure_takes_the_bodies_of_deliveries_and_none_is_written_afterwards()
     store.replay_deliveries(&rows[..1], &late, None).await.unwrap();
     let left = store.delivery_bodies(&ids).await.unwrap();
     assert_eq!(left.keys().collect::<Vec<_>>(), [&rows[1].id]);
+}
+
+#[tokio::test]
+async fn raw_items_are_paged_with_the_lists_that_they_came_in() {
+    let (store, _guard) = store().await;
+    let (mut owner, other) = (Owner::of(&store, 1).await, Owner::of(&store, 2).await);
+    let (_, conversation, _) = thread(&store, &mut owner, 1).await;
+    let of = |n, direction, source, standby| Message {
+        direction,
+        details: MessageDetails { standby, ..MessageDetails::of_source(source) },
+        ..inbound(n, &conversation)
+    };
+    let call = Message { kind: MessageKind::Call, ..inbound(19, &conversation) };
+    let messages = [
+        (of(11, Direction::Inbound, MessageSource::Inbound, false), ItemList::Messages),
+        (of(12, Direction::Outbound, MessageSource::App, false), ItemList::AppEchoes),
+        (of(13, Direction::Outbound, MessageSource::History, false), ItemList::History),
+        (of(14, Direction::Inbound, MessageSource::Inbound, true), ItemList::Standby),
+        (of(15, Direction::Outbound, MessageSource::Agent, true), ItemList::AgentEchoes),
+        (call, ItemList::Calls),
+    ];
+    let (mut writes, mut items, mut lists) = (Writes::default(), Vec::new(), Vec::new());
+    for (message, list) in &messages {
+        writes = writes.message(message);
+        let role = if *list == ItemList::Calls { RawRole::Change } else { RawRole::Message };
+        items.push(raw(message.wamid.as_deref().unwrap(), role, "item"));
+        lists.push((message.wamid.as_deref().unwrap().to_owned(), list.clone()));
+    }
+    for (key, role, list) in [
+        ("unknown", RawRole::Status, ItemList::Statuses),
+        ("unknown", RawRole::Change, ItemList::Messages),
+        ("whatsapp.flows:0a", RawRole::Change, ItemList::Field(text("flows"))),
+    ] {
+        items.push(raw(key, role, &format!("{list:?}")));
+        lists.push((key.to_owned(), list));
+    }
+    let mut changes = writes.0;
+    changes.raw = items;
+    store.commit(owner.cycle(changes)).await.unwrap();
+    let (mut seen, mut after) = (Vec::new(), ItemPosition::default());
+    loop {
+        let page = store.page_raw_items(owner.number, &after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.position.clone();
+        seen.extend(page.into_iter().map(|item| (item.position.key, item.list)));
+    }
+    assert_eq!(seen.len(), lists.len());
+    assert!(lists.iter().all(|item| seen.contains(item)), "{seen:?}");
+    assert!(store.page_raw_items(other.number, &ItemPosition::default(), 9).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -299,6 +299,13 @@ async fn the_log_is_read_along_its_key() {
     assert!(raw.contains("(account=? AND wamid_key=?)"), "{raw}");
     let raw = plan(&store, (raw_item::select_many(Dialect::Sqlite), vec![1.into(), "[]".into()])).await;
     assert!(raw.contains("(account=? AND wamid_key=?)"), "{raw}");
+    let page = vec![1.into(), "w".into(), "d".into(), 9.into()];
+    let page = plan(&store, (raw_item::PAGE.to_owned(), page)).await;
+    assert!(page.contains("(account=? AND (wamid_key,digest)>(?,?))") && !page.contains("TEMP"), "{page}");
+    let needs = RowNeeds { notices: [text("whatsapp.flows:0a")].into(), ..RowNeeds::default() };
+    let notices = plan(&store, loaded_rows::notices_statement(Dialect::Sqlite, 1, &needs).unwrap().unwrap());
+    let notices = notices.await;
+    assert!(notices.contains("(account=? AND wamid_key=?)"), "{notices}");
     let waba = plan(&store, (account::OF_WABA.to_owned(), vec!["1".into()])).await;
     assert!(waba.contains("(waba_id=?)"), "{waba}");
     let oldest = plan(&store, (event::oldest_statement().to_owned(), vec![1.into()])).await;

@@ -182,6 +182,22 @@ async fn faults_of_pages(c: &mut PgConnection, account: i64) -> Vec<String> {
     found
 }
 
+fn raw_item_statements(account: i64) -> [(&'static str, String, Vec<SqlArg>); 3] {
+    [
+        ("raw items", raw_item::SELECT.to_owned(), vec![account.into(), "wamid.1.3".into()]),
+        (
+            "raw items of many",
+            raw_item::select_many(Dialect::Postgres),
+            vec![account.into(), "[\"wamid.1.3\"]".into()],
+        ),
+        (
+            "all raw items",
+            raw_item::PAGE.to_owned(),
+            vec![account.into(), "wamid.1.3".into(), "0".into(), 100.into()],
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn every_statement_walks_an_index_in_big_tables_too() {
     let (mut connection, _guard) = filled().await;
@@ -199,12 +215,6 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
             ),
             ("the end of waiting", send_queue::next_due_statement(), vec![account.into()]),
             ("activation", conversations::newest_statement(), vec![account.into(), 101.into()]),
-            ("raw items", raw_item::SELECT.to_owned(), vec![account.into(), "wamid.1.3".into()]),
-            (
-                "raw items of many",
-                raw_item::select_many(Dialect::Postgres),
-                vec![account.into(), "[\"wamid.1.3\"]".into()],
-            ),
             ("accounts of a WABA", account::OF_WABA.to_owned(), vec!["1".into()]),
             (
                 "parked items beyond the bound",
@@ -228,6 +238,9 @@ async fn every_statement_walks_an_index_in_big_tables_too() {
                 vec![account.into(), "[1]".into()],
             ),
         ] {
+            found.extend(faults_of(c, what, (sql, args)).await);
+        }
+        for (what, sql, args) in raw_item_statements(account) {
             found.extend(faults_of(c, what, (sql, args)).await);
         }
         for statement in wanted(account) {
@@ -316,6 +329,7 @@ fn wanted(account: i64) -> Vec<(String, Vec<SqlArg>)> {
         contacts: [ContactId::from_bits(1)].into(),
         conversations: [ConversationId::from_bits(1)].into(),
         unread: [ConversationId::from_bits(1)].into(),
+        notices: [text("whatsapp.flows:0a")].into(),
         ..RowNeeds::default()
     };
     let engine = Dialect::Postgres;
@@ -323,6 +337,7 @@ fn wanted(account: i64) -> Vec<(String, Vec<SqlArg>)> {
         loaded_rows::messages_statement(engine, account, &needs),
         loaded_rows::unread_statement(engine, account, &needs),
         loaded_rows::parked_statement(engine, account, &needs),
+        loaded_rows::notices_statement(engine, account, &needs),
         loaded_rows::contacts_statement(engine, account, &needs),
         loaded_rows::conversations_statement(engine, account, &needs.conversations, &needs.contacts),
     ]

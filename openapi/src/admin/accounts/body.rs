@@ -3,7 +3,9 @@
 //! Secrets go straight into [`Secret`], which no log can show.
 
 use kabar_actors::NewAccount;
-use kabar_core::domain::account::{Account, AccountPatch, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::account::{
+    Account, AccountPatch, AccountProfile, AccountStatus, PhoneNumberId, Secret,
+};
 use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use serde_json::Value;
@@ -28,6 +30,10 @@ pub(crate) struct ConnectAccount {
     /// Display name.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub(crate) name: Option<String>,
+    /// WhatsApp's id of the business account that the number belongs to. It is learned from the first webhook that
+    /// names both, too.
+    #[oai(validator(min_length = 1, max_length = 32, pattern = "^[0-9]+$"))]
+    pub(crate) waba_id: Option<String>,
     /// Bearer token for WhatsApp's API. Never shown again.
     #[oai(validator(min_length = 1, max_length = 4096))]
     pub(crate) access_token: String,
@@ -69,6 +75,7 @@ impl Example for ConnectAccount {
             phone_number_id: "106540352242922".to_owned(),
             phone_number: "+447700900100".to_owned(),
             name: Some("Front desk".to_owned()),
+            waba_id: Some("102290129340398".to_owned()),
             access_token: "the-token-from-whatsapp".to_owned(),
             app_secret: None,
         }
@@ -89,6 +96,7 @@ pub(super) fn read_new(body: &Value) -> Result<NewAccount, FieldError> {
         phone_number_id: fields.word("phone_number_id", "6 to 20 digits", PhoneNumberId::parse)?,
         phone: fields.phone("phone_number")?,
         name: fields.optional_text("name", &NAME_CHARS)?.map(Into::into),
+        waba_id: fields.optional_word("waba_id", "1 to 32 digits", AccountProfile::parse_waba_id)?,
         access_token: read_token(&fields, fields.text("access_token", &TOKEN_CHARS)?)?,
         app_secret: fields.optional_text("app_secret", &APP_SECRET_CHARS)?.map(Secret::new),
     })
@@ -128,7 +136,6 @@ fn read_token(fields: &BodyFields<'_>, token: &str) -> Result<Secret, FieldError
 
 #[cfg(test)]
 mod tests {
-    use kabar_core::domain::account::AccountProfile;
     use kabar_core::domain::phone::Phone;
     use kabar_core::domain::time::Timestamp;
     use kabar_core::ids::{AccountId, OrganisationId};
@@ -170,7 +177,8 @@ mod tests {
     fn the_bounds_are_accepted() {
         for change in [
             json!({}),
-            json!({"name": null, "app_secret": null}),
+            json!({"name": null, "app_secret": null, "waba_id": null}),
+            json!({"waba_id": "1".repeat(32)}),
             json!({"name": "a".repeat(200), "app_secret": "a".repeat(512), "access_token": "a".repeat(4096)}),
             json!({"phone_number_id": "1".repeat(20), "phone_number": "62 812-3456-7890"}),
         ] {
@@ -193,6 +201,9 @@ mod tests {
             (json!({"access_token": "a".repeat(4097)}), InvalidFieldValue, "access_token"),
             (json!({"app_secret": "a".repeat(513)}), InvalidFieldValue, "app_secret"),
             (json!({"name": "a".repeat(201)}), InvalidFieldValue, "name"),
+            (json!({"waba_id": "1".repeat(33)}), InvalidFieldValue, "waba_id"),
+            (json!({"waba_id": "0"}), InvalidFieldValue, "waba_id"),
+            (json!({"waba_id": 77}), InvalidFieldValue, "waba_id"),
         ] {
             let error = read_new(&new(&change)).unwrap_err();
             assert_eq!((error.code, error.param.as_str()), (code, param), "{change}");

@@ -47,7 +47,7 @@ fn every_row_has_the_columns_of_its_root() {
         };
         assert_eq!(resource.access(), access, "{template}");
         let limit = match template {
-            "/webhooks/whatsapp" => BodyLimit::Webhook,
+            "/webhooks/whatsapp" | "/admin/v1/ingest" => BodyLimit::Webhook,
             "/v1/plugins/{plugin_id}/versions" => BodyLimit::Component,
             _ => BodyLimit::Json,
         };
@@ -62,6 +62,7 @@ fn every_row_has_the_columns_of_its_root() {
         };
         let directory = [
             "/admin/v1/accounts",
+            "/admin/v1/ingest",
             "/admin/v1/organizations",
             "/admin/v1/plugins",
             "/v1/plugins",

@@ -143,7 +143,10 @@ impl CapturedEffect {
     fn from_effect(effect: &Effect) -> Self {
         let body = match effect {
             Effect::Send(outgoing) => show_send(outgoing),
-            Effect::MarkRead { wamid } => json!({"message_id": wamid.as_ref()}),
+            Effect::MarkRead(mark) if mark.typing => {
+                json!({"message_id": &*mark.wamid, "typing_indicator": {"type": "text"}})
+            }
+            Effect::MarkRead(mark) => json!({"message_id": &*mark.wamid}),
             Effect::UpdateConversation { id, status, assigned_to } => {
                 let mut body = json!({"conversation_id": id.to_string()});
                 if let (Some(members), Some(status)) = (body.as_object_mut(), status) {

@@ -26,13 +26,15 @@ impl DraftReader for MessageDrafts {
         })?;
         match parse(&json, MessageSource::Hook).map_err(refuse_draft)? {
             SendBody::Send(outgoing) => Ok(DraftedRequest::Send(outgoing)),
-            SendBody::MarkRead { wamid, .. } => Ok(DraftedRequest::MarkRead { wamid }),
+            SendBody::MarkRead(mark) => Ok(DraftedRequest::MarkRead(mark)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use kabar_core::domain::read_receipt::ReadReceipt;
+
     use super::*;
 
     #[test]
@@ -43,7 +45,10 @@ mod tests {
         assert!(matches!(read(text), Ok(DraftedRequest::Send(outgoing))
                 if outgoing.content.as_ref() == "hi" && outgoing.source == MessageSource::Hook));
         let seen = r#"{"messaging_product":"whatsapp","status":"read","message_id":"wamid.1"}"#;
-        assert_eq!(read(seen), Ok(DraftedRequest::MarkRead { wamid: "wamid.1".into() }));
+        assert_eq!(
+            read(seen),
+            Ok(DraftedRequest::MarkRead(ReadReceipt { wamid: "wamid.1".into(), typing: false }))
+        );
         let refused = read(&text.replace("\"hi\"", "\"\"")).unwrap_err();
         assert_eq!(
             (refused.code.as_ref(), refused.param.as_deref()),

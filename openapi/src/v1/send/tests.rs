@@ -106,7 +106,7 @@ fn numbers_are_normalised_and_context_is_kept() {
 #[test]
 fn marking_as_read_needs_no_recipient() {
     let body = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.A"});
-    let marked = |typing| Ok(SendBody::MarkRead { wamid: "wamid.A".into(), typing });
+    let marked = |typing| Ok(SendBody::MarkRead(ReadReceipt { wamid: "wamid.A".into(), typing }));
     assert_eq!(read(&body), marked(false));
     let mut typing = body;
     typing["typing_indicator"] = json!({"type": "text"});

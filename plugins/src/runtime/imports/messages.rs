@@ -29,7 +29,7 @@ impl Host for GuestState {
                     DraftedRequest::Send(outgoing) => {
                         DraftedRequest::Send(OutgoingMessage { source: MessageSource::Hook, ..outgoing })
                     }
-                    DraftedRequest::MarkRead { wamid } => DraftedRequest::MarkRead { wamid },
+                    DraftedRequest::MarkRead(mark) => DraftedRequest::MarkRead(mark),
                 };
                 self.record_effect(RequestedEffect::Send { body: body.into(), draft })
             }

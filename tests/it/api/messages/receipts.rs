@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Tenant, TestServer, from, patiently, text};
+use crate::harness::graph_stub::GraphStub;
+use crate::harness::{Answer, Tenant, TestServer, from, patiently, text, until_matches};
 
 async fn read(tenant: &Tenant, wamid: &str) -> Answer {
     let body = json!({"messaging_product": "whatsapp", "status": "read", "message_id": wamid});
@@ -85,5 +86,34 @@ async fn only_inbound_messages_of_this_number_can_be_read() {
         (json!({"status": "read", "message_id": elsewhere}), "missing_required_field", "messaging_product"),
     ] {
         assert_eq!(tenant.post("messages", &body).await.refused(400, code)["param"], param, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn typing_is_shown_with_the_mark_and_again_without_it() {
+    let graph = GraphStub::start().await;
+    let base_url = graph.base_url.clone();
+    let server = TestServer::shaped(|options| options.graph = Some(base_url)).await;
+    let tenant = server.tenant().await;
+    let wamid = tenant.hears(&from(1), "hello").await;
+    let mark = json!({"messaging_product": "whatsapp", "status": "read", "message_id": wamid});
+    let mut typing = mark.clone();
+    typing["typing_indicator"] = json!({"type": "text"});
+    let told = async || graph.calls("POST").into_iter().map(|call| call.body).collect::<Vec<_>>();
+    for (nth, body) in [(1, &mark), (2, &typing), (3, &typing)] {
+        assert_eq!(tenant.post("messages", body).await.is(200).data()["status"], "read");
+        let calls = until_matches(told, |calls| calls.len() == nth).await;
+        assert_eq!(&calls[nth - 1], body, "as Meta takes it");
+    }
+    let list = tenant.get("conversations").await;
+    // Without an indicator there is nothing to tell.
+    tenant.post("messages", &mark).await.is(200);
+    tenant.get_if("conversations", &list.etag()).await.is(304);
+    tenant.sent(&from(2)).await;
+    assert_eq!(told().await.len(), 4, "the template, and no receipt before it");
+    for wrong in [json!({"type": "audio"}), json!({}), json!("text")] {
+        typing["typing_indicator"] = wrong;
+        let answer = tenant.post("messages", &typing).await;
+        assert!(answer.status == 400, "{answer:?}");
     }
 }

@@ -237,7 +237,7 @@ fn a_group_is_a_contact_of_its_own() {
     let private = world.threads.values().find(|one| one.contact.kind == ContactKind::Person).unwrap();
     assert_eq!((private.unread_count, private.last_inbound_at), (1, Some(Timestamp::from_millis(START_MS))));
     assert_eq!(
-        world.run(&AccountCommand::MarkRead { wamid: "b".into() }).0,
+        world.run(&AccountCommand::MarkRead(ReadReceipt { wamid: "b".into(), typing: false })).0,
         Err(CommandRefusal::GroupMessage)
     );
     check(&world);

@@ -144,7 +144,7 @@ fn a_call_is_one_message_and_counts_when_it_was_missed() {
     let before = world.thread().clone();
     world.ingest(vec![call(START_MS + 2, true, true), call(START_MS + 1, false, false)]);
     assert_eq!((world.thread(), world.messages.len()), (&before, 2));
-    world.run(&AccountCommand::MarkRead { wamid: "wacid.1".into() }).0.unwrap();
+    world.run(&AccountCommand::MarkRead(ReadReceipt { wamid: "wacid.1".into(), typing: false })).0.unwrap();
     assert_eq!(world.thread().unread_count, 0);
 }
 
@@ -209,7 +209,9 @@ fn a_quote_shows_the_form_of_the_id_that_is_stored() {
     world.ingest(vec![message_item(InboundMessage { context: Some(context), ..text("answer", START_MS) })]);
     let answer = world.messages.values().find(|message| message.context.is_some()).unwrap();
     assert_eq!(answer.context.as_ref().unwrap().message_id.as_deref(), Some(stored));
-    assert!(world.run(&AccountCommand::MarkRead { wamid: quoted.into() }).0.is_ok());
+    assert!(
+        world.run(&AccountCommand::MarkRead(ReadReceipt { wamid: quoted.into(), typing: false })).0.is_ok()
+    );
 }
 
 proptest! {

@@ -23,6 +23,7 @@ use crate::domain::loaded_rows::LoadedRows;
 use crate::domain::message::{Direction, MessageKind, OutgoingMessage, SendOutcome, WaitingMessage};
 use crate::domain::monotonic::MonotonicInstant;
 use crate::domain::phone::Phone;
+use crate::domain::read_receipt::ReadReceipt;
 use crate::domain::row_needs::{RowNeed, RowNeeds};
 use crate::domain::status::MessageStatus;
 use crate::domain::wamid::wamid_key;
@@ -87,6 +88,10 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+fn receipt_of(wamid: &str) -> ReadReceipt {
+    ReadReceipt { wamid: wamid.into(), typing: false }
+}
+
 impl World {
     fn outbound(&self, nth: usize) -> MessageId {
         let outbound = self.messages.values().filter(|message| message.direction == Direction::Outbound);
@@ -137,7 +142,7 @@ impl World {
                 AccountCommand::Ingest(vec![item(InboundFact::Status(Box::new(report)))])
             }
             Operation::Send { phone } => AccountCommand::Send(template(phone)),
-            Operation::MarkRead { wamid } => AccountCommand::MarkRead { wamid: inbound(wamid) },
+            Operation::MarkRead { wamid } => AccountCommand::MarkRead(receipt_of(&inbound(wamid))),
             Operation::PatchConversation { nth, status } => {
                 let id = self.threads.keys().nth(*nth).copied().unwrap_or(ConversationId::from_bits(1));
                 AccountCommand::PatchConversation(ConversationPatch {
@@ -168,7 +173,7 @@ impl World {
                 AccountCommand::RecordSends(vec![(self.outbound(*nth), outcome)])
             }
             Operation::CarryOut { run, wamid, phone } => AccountCommand::CarryOut(vec![
-                order(*run, 0, Ok(EffectAction::MarkRead(inbound(wamid)))),
+                order(*run, 0, Ok(EffectAction::MarkRead(receipt_of(&inbound(wamid))))),
                 order(*run, 1, Ok(EffectAction::Send(template(phone)))),
                 order(*run, 2, Err(EffectRefusal::NoUser)),
             ]),
@@ -269,7 +274,7 @@ fn run_batch(world: &mut World, commands: &[AccountCommand]) -> Decided {
 fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too() {
     let mut world = World::new();
     world.ingest(vec![inbound("a"), inbound("b")]);
-    let read = AccountCommand::MarkRead { wamid: "c".into() };
+    let read = AccountCommand::MarkRead(receipt_of("c"));
     let decided = run_batch(&mut world, &[AccountCommand::Ingest(vec![inbound("c")]), read]);
     assert!(
         matches!(&decided.results[1], Ok(CommandReply::Message(message)) if message.status == MessageStatus::Read)
@@ -281,7 +286,7 @@ fn a_message_read_in_the_commit_that_brings_it_reads_the_earlier_ones_too() {
 #[test]
 fn a_conversation_that_begins_in_the_commit_is_read_in_it() {
     let mut world = World::new();
-    let read = AccountCommand::MarkRead { wamid: "a".into() };
+    let read = AccountCommand::MarkRead(receipt_of("a"));
     let decided = run_batch(&mut world, &[AccountCommand::Ingest(vec![inbound("a")]), read]);
     assert_eq!((decided.rounds, world.thread().unread_count), (1, 0), "nothing that is new is looked for");
 }

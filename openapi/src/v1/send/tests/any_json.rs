@@ -97,7 +97,7 @@ fn holds(body: &Value) -> Result<(), TestCaseError> {
             prop_assert!(outgoing.content.chars().count() <= 4096);
             prop_assert!(!outgoing.content.contains('\0') && !outgoing.payload.contains("\\u0000"));
         }
-        Ok(SendBody::MarkRead { wamid, .. }) => prop_assert!(!wamid.is_empty()),
+        Ok(SendBody::MarkRead(mark)) => prop_assert!(!mark.wamid.is_empty()),
         Err(error) => prop_assert!(error.message.len() < 10_000),
     }
     Ok(())

@@ -1,17 +1,17 @@
-//! Accounts with effects that hooks have requested, and that are to be carried out.
+//! Accounts that are to be looked at: for effects that hooks have requested, or for the properties of their number.
 //!
-//! Invariants: an account waits here at most once, which bounds the queue by the number of accounts. One look at
-//! an account's effects is under way at a time. Effects that are requested during a look get another one.
+//! Invariants: an account waits in a queue at most once, which bounds the queue by the number of accounts. One look at
+//! an account is under way at a time. What is requested during a look gets another one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
-use crate::account::AccountEntry;
+use super::entry::AccountEntry;
 
-/// Accounts whose effects are to be looked at.
-pub(crate) type EffectRequests = mpsc::UnboundedReceiver<Arc<AccountEntry>>;
+/// Accounts that are to be looked at.
+pub(crate) type LookRequests = mpsc::UnboundedReceiver<Arc<AccountEntry>>;
 
 struct QueueShared {
     /// Accounts that wait for a look or have one under way, and a flag for one more look.
@@ -21,11 +21,11 @@ struct QueueShared {
 
 /// Handle to the queue. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct EffectQueue(Arc<QueueShared>);
+pub(crate) struct LookQueue(Arc<QueueShared>);
 
-impl EffectQueue {
+impl LookQueue {
     /// Opens a queue, and returns its other end.
-    pub(crate) fn open() -> (Self, EffectRequests) {
+    pub(crate) fn open() -> (Self, LookRequests) {
         let (requests, requested) = mpsc::unbounded_channel();
         (Self(Arc::new(QueueShared { looks: Mutex::default(), requests })), requested)
     }
@@ -35,7 +35,7 @@ impl EffectQueue {
         self.0.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for a look at an account's effects; for one more if one is under way.
+    /// Asks for a look at an account; for one more if one is under way.
     pub(crate) fn request_look(&self, account: &Arc<AccountEntry>) {
         let is_first = self.lock_looks().insert(account.current_account().number, true).is_none();
         if is_first {
@@ -44,12 +44,12 @@ impl EffectQueue {
         }
     }
 
-    /// Clears the flag before a look: effects that come from now on need another one.
+    /// Clears the flag before a look: what is requested from now on needs another one.
     pub(crate) fn note_look(&self, account: i64) {
         self.lock_looks().insert(account, false);
     }
 
-    /// Ends a look that found nothing; `true` when no further one is requested.
+    /// Ends a look; `true` when no further one is requested.
     pub(crate) fn end_look(&self, account: i64) -> bool {
         let mut looks = self.lock_looks();
         let done = looks.get(&account).is_none_or(|again| !again);
