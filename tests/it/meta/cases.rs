@@ -307,6 +307,7 @@ cases! {
     identity_number_changed = "15-number-changed",
     identity_number_given_out_again = "15-number-given-out-again",
     identity_number_then_user_id_only = "15-number-then-user-id-only",
+    identity_two_contacts_become_one = "15-two-contacts-become-one",
     identity_user_id_only = "15-user-id-only",
     identity_user_id_only_among_neighbours = "15-user-id-only-among-neighbours",
     identity_user_id_rotated = "15-user-id-rotated",

@@ -123,7 +123,7 @@ fn learn_statement(
             | IdentifierKey::Group(_) => same_person.push(owner.id),
         }
     }
-    let mut id = match anchor {
+    let id = match anchor {
         Some(id) => id,
         None => match same_person.pop() {
             Some(id) => id,
@@ -134,19 +134,14 @@ fn learn_statement(
     for (owner, phone) in moved {
         numbers.extend(take_number(draft, owner, &phone)?);
     }
-    let mut merged = Vec::new();
-    for other in same_person {
-        let into = merges::merge_contacts(draft, id, other)?;
-        merged.push(if into == id { other } else { id });
-        id = into;
-    }
+    let person = merge_persons(draft, id, same_person)?;
     let learn = |identity: &mut Identity| {
         for number in &numbers {
             identity.put_number(number, at);
         }
         identity.learn_party(&party, at);
     };
-    update_identity(draft, id, merged, learn, party.name.as_ref())
+    update_identity(draft, person, learn, party.name.as_ref())
 }
 
 fn owner_has(owner: &ContactRef, phone: &Phone) -> bool {
@@ -169,7 +164,8 @@ fn take_number(
     phone: &Phone,
 ) -> Result<Option<crate::domain::identity::ContactNumber>, RowNotLoaded> {
     let mut taken = None;
-    update_identity(draft, owner, Vec::new(), |identity| taken = identity.take_number(phone), None)?;
+    let owner = MergedPerson { id: owner, merged: Vec::new(), before: None };
+    update_identity(draft, owner, |identity| taken = identity.take_number(phone), None)?;
     Ok(taken)
 }
 
@@ -189,31 +185,57 @@ pub(super) fn replace_identity(
         }
     }
     let mut rest = owners.into_iter();
-    let mut id = match rest.next() {
+    let id = match rest.next() {
         Some(id) => id,
         None => contacts::insert_person(draft, before, at)?,
     };
-    let mut merged = Vec::new();
-    for other in rest {
-        let into = merges::merge_contacts(draft, id, other)?;
-        merged.push(if into == id { other } else { id });
-        id = into;
-    }
+    let person = merge_persons(draft, id, rest.collect())?;
     let learn = |identity: &mut Identity| {
         identity.learn_party(before, at);
         identity.replace_party(after, at);
     };
-    update_identity(draft, id, merged, learn, after.name.as_ref())
+    update_identity(draft, person, learn, after.name.as_ref())
+}
+
+/// A contact, and those that were merged into it.
+struct MergedPerson {
+    id: ContactId,
+    merged: Vec<ContactId>,
+    /// The contact's own identifiers before the merge; `None` without a merge.
+    before: Option<Vec<Identifier>>,
+}
+
+/// Merges contacts that are one person, and remembers what the one that stays had of its own.
+fn merge_persons(
+    draft: &mut Draft<'_>,
+    first: ContactId,
+    others: Vec<ContactId>,
+) -> Result<MergedPerson, RowNotLoaded> {
+    let mut own = Vec::new();
+    if !others.is_empty() {
+        for id in std::iter::once(first).chain(others.iter().copied()) {
+            let known = draft.loaded_rows().contact_ref(id)?.ok_or_else(|| contacts::not_loaded(id))?;
+            own.push((id, known.identity.identifiers()));
+        }
+    }
+    let mut person = MergedPerson { id: first, merged: Vec::new(), before: None };
+    for other in others {
+        let into = merges::merge_contacts(draft, person.id, other)?;
+        person.merged.push(if into == person.id { other } else { person.id });
+        person.id = into;
+    }
+    person.before = own.into_iter().find(|(id, _)| *id == person.id).map(|(_, identifiers)| identifiers);
+    Ok(person)
 }
 
 /// Changes a contact's identity and fills in a missing name; writes nothing when nothing changes.
 fn update_identity(
     draft: &mut Draft<'_>,
-    id: ContactId,
-    merged: Vec<ContactId>,
+    person: MergedPerson,
     change: impl FnOnce(&mut Identity),
     name: Option<&Arc<str>>,
 ) -> Result<ContactRef, RowNotLoaded> {
+    let MergedPerson { id, merged, before } = person;
     let known = draft.loaded_rows().contact_ref(id)?.ok_or_else(|| contacts::not_loaded(id))?;
     let mut identity = (*known.identity).clone();
     change(&mut identity);
@@ -223,7 +245,7 @@ fn update_identity(
     }
     let contact = draft.loaded_rows().find_contact(id)?.ok_or_else(|| contacts::not_loaded(id))?;
     let mut contact: Contact = (**contact).clone();
-    let before = contact.identity.identifiers();
+    let before = before.unwrap_or_else(|| contact.identity.identifiers());
     contact.identity = Arc::new(identity);
     if named {
         contact.name = name.cloned();
