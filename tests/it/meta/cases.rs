@@ -34,6 +34,8 @@ struct CaseRun {
     webhooks: Vec<Value>,
     /// Answers of WhatsApp's are kept back.
     holding: bool,
+    /// How often each webhook comes.
+    times: i64,
 }
 
 fn read_case(path: &Path) -> Value {
@@ -41,7 +43,7 @@ fn read_case(path: &Path) -> Value {
 }
 
 impl CaseRun {
-    async fn start() -> Self {
+    async fn start(times: i64) -> Self {
         let graph = GraphStub::start().await;
         let base_url = graph.base_url.clone();
         let server = TestServer::shaped(|options| options.graph = Some(base_url)).await;
@@ -53,6 +55,7 @@ impl CaseRun {
             waba_id: "900800700600".to_owned(),
             webhooks: Vec::new(),
             holding: false,
+            times,
         }
     }
 
@@ -99,7 +102,10 @@ impl CaseRun {
         }
         let step = self.fill(step).await;
         if let Some(webhook) = step.get("webhook") {
-            post_bytes(&self.server.anyone, webhook.to_string().into_bytes(), APP_SECRET).await.is(200);
+            for _ in 0..self.times {
+                let body = webhook.to_string().into_bytes();
+                post_bytes(&self.server.anyone, body, APP_SECRET).await.is(200);
+            }
             self.webhooks.push(webhook.clone());
         } else if let Some(answer) = step.get("whatsapp_answers") {
             let status = u16::try_from(answer["status"].as_u64().unwrap()).unwrap();
@@ -229,7 +235,8 @@ impl CaseRun {
             assert!(shows(&row, &check["account"]), "{row:#}");
             expect(&row, check);
         } else if let Some(metric) = check["metric"].as_str() {
-            assert_eq!(json!(self.server.metric(metric).await), check["value"], "{metric}");
+            let expected = check["value"].as_i64().unwrap() * self.times;
+            assert_eq!(self.server.metric(metric).await, expected, "{metric}");
         } else {
             let refused = &check["refused"];
             let status = u16::try_from(refused[0].as_u64().unwrap()).unwrap();
@@ -268,10 +275,11 @@ fn expect(row: &Value, check: &Value) {
     }
 }
 
-async fn run_case(name: &str) {
+/// Runs a case in which each webhook comes so often.
+async fn run_case(name: &str, times: i64) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/whatsapp/{name}.json"));
     let case = read_case(&path);
-    let mut run = CaseRun::start().await;
+    let mut run = CaseRun::start(times).await;
     for step in case["steps"].as_array().unwrap() {
         run.run_step(step).await;
     }
@@ -281,8 +289,16 @@ macro_rules! cases {
     ($($name:ident = $file:literal,)*) => {
         $(#[tokio::test]
         async fn $name() {
-            run_case($file).await;
+            run_case($file, 1).await;
         })*
+
+        /// WhatsApp sends again what was not answered in time.
+        mod delivered_twice {
+            $(#[tokio::test]
+            async fn $name() {
+                super::run_case($file, 2).await;
+            })*
+        }
 
         #[test]
         fn every_case_is_run() {
