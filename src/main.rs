@@ -58,7 +58,10 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
             print_text(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() })
         }
         // Needs only the address.
-        CliCommand::Health => cli::run_health(load(ServerMode::Dev)?.listen).await,
+        CliCommand::Health => {
+            let settings = load(ServerMode::Dev)?;
+            cli::run_health(settings.health_listen.unwrap_or(settings.listen)).await
+        }
         CliCommand::CheckConfig => print_text(&load(ServerMode::Serve)?.masked()),
         CliCommand::Simulate(args) => {
             logging::start_logging(&load(ServerMode::Dev)?.log)?;

@@ -5,6 +5,7 @@
 
 mod connections;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -23,13 +24,17 @@ use kabar_core::outbound::{OutboundClient, SystemResolver};
 use kabar_core::redis::RedisCache;
 use kabar_core::store::{Store, StoreOptions};
 use kabar_core::webhook::WebhookSink;
-use kabar_openapi::{AppState, BodyLimits, PendingSandboxKeys, ResponseRenderer, WhatsAppKeys};
+use kabar_openapi::{AppState, BodyLimits, HttpSurface, PendingSandboxKeys, ResponseRenderer, WhatsAppKeys};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::connections::{ConnectionContext, ConnectionLimits, RequestTimes};
 use crate::plugin_runtime::{EventSinks, GuardedFetcher, HookPorts, PluginRuntime};
+
+/// Connections of the listener for health checks. They come out of the reserve of descriptors.
+const HEALTH_LIMITS: ConnectionLimits = ConnectionLimits { total: 16, per_address: 8 };
 
 /// Secrets of a server; in production all of them come from the settings.
 #[derive(Debug, Clone)]
@@ -60,7 +65,13 @@ pub struct RunningServer {
     tasks: TaskTracker,
     stopping: CancellationToken,
     closing: CancellationToken,
-    serving: JoinHandle<()>,
+    listeners: RunningListeners,
+}
+
+/// The tasks that accept connections.
+struct RunningListeners {
+    clients: JoinHandle<()>,
+    health: Option<(SocketAddr, JoinHandle<()>)>,
 }
 
 fn accounts_options(settings: &Settings) -> AccountRegistryOptions {
@@ -160,10 +171,15 @@ impl RunningServer {
             stopping: stopping.clone(),
         };
         let surface = kabar_openapi::service(app);
-        let readers = connections::WriteTimeout { clock, metrics: metrics.clone() };
-        let serving =
-            tasks.spawn(connections::serve(listener, surface, readers, closing.clone(), tasks.clone()));
-        Ok(Self { directory, accounts, store, memory, metrics, cluster, tasks, stopping, closing, serving })
+        let context = connection_context(settings, clock, &metrics, &tasks, &closing);
+        let listeners = start_listeners(settings, listener, surface, context).await?;
+        Ok(Self { directory, accounts, store, memory, metrics, cluster, tasks, stopping, closing, listeners })
+    }
+
+    /// Returns the address of the listener for health checks, if there is one.
+    #[must_use]
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.listeners.health.as_ref().map(|(address, _)| *address)
     }
 
     /// Stops: long polls are answered at once, and accounts are handed over to the other nodes if there are
@@ -177,7 +193,11 @@ impl RunningServer {
             tracing::info!("the other nodes have the accounts; finishing requests");
         }
         self.closing.cancel();
-        let served = self.serving.await;
+        let served = self.listeners.clients.await;
+        let checked = match self.listeners.health {
+            Some((_, health)) => health.await,
+            None => Ok(()),
+        };
         self.cluster.end_renewal();
         self.tasks.close();
         self.tasks.wait().await;
@@ -186,8 +206,50 @@ impl RunningServer {
         self.cluster.leave_cluster().await;
         self.cluster.unlock_database().await;
         self.store.close().await;
-        served.context("the HTTP surface panicked")
+        served.and(checked).context("the HTTP surface panicked")
     }
+}
+
+fn connection_context(
+    settings: &Settings,
+    clock: Arc<Clock>,
+    metrics: &Arc<Metrics>,
+    tasks: &TaskTracker,
+    closing: &CancellationToken,
+) -> ConnectionContext {
+    let limits = &settings.limits;
+    let wanted = ConnectionLimits { total: limits.connections, per_address: limits.address_connections };
+    ConnectionContext {
+        clock,
+        request_clock: Arc::new(Clock::system_clock()),
+        times: RequestTimes { head: limits.head, idle: limits.connection_idle },
+        metrics: metrics.clone(),
+        limits: wanted.within_descriptors(),
+        tasks: tasks.clone(),
+        stop: closing.clone(),
+    }
+}
+
+/// Starts to accept connections; health checks on a listener of their own, if one is set.
+async fn start_listeners(
+    settings: &Settings,
+    listener: TcpListener,
+    surface: HttpSurface,
+    context: ConnectionContext,
+) -> anyhow::Result<RunningListeners> {
+    let health = match settings.health_listen {
+        None => None,
+        Some(at) => {
+            let bound = TcpListener::bind(at).await;
+            let health = bound.with_context(|| format!("cannot listen on {at} for health checks"))?;
+            let address = health.local_addr()?;
+            let context = ConnectionContext { limits: HEALTH_LIMITS, ..context.clone() };
+            let serving = connections::serve(health, surface.health_only(), context.clone());
+            Some((address, context.tasks.spawn(serving)))
+        }
+    };
+    let serving = connections::serve(listener, surface, context.clone());
+    Ok(RunningListeners { clients: context.tasks.spawn(serving), health })
 }
 
 async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
@@ -201,6 +263,7 @@ fn body_limits(settings: &Settings) -> BodyLimits {
         json_bytes: settings.limits.body_bytes,
         ingress_bytes: settings.limits.ingress_bytes,
         component_bytes: settings.hooks.component_bytes,
+        unauthenticated_bytes: settings.limits.unauthenticated_bytes,
     }
 }
 

@@ -196,15 +196,20 @@ impl TenantDirectory {
     /// Lists the accounts of a WhatsApp Business Account. A look at every account: such webhooks are rare.
     #[must_use]
     pub fn accounts_of_waba(&self, waba_id: &str) -> Vec<Arc<AccountEntry>> {
-        let all = self.all_accounts().into_iter();
-        all.filter(|entry| entry.current_account().profile.waba_id.as_deref() == Some(waba_id)).collect()
+        self.accounts_that(|account| account.profile.waba_id.as_deref() == Some(waba_id))
     }
 
     /// Lists the accounts of a number. A look at every account: webhooks that name no id of Meta's are rare.
     #[must_use]
     pub fn accounts_of_phone(&self, phone: &Phone) -> Vec<Arc<AccountEntry>> {
-        let all = self.all_accounts().into_iter();
-        all.filter(|entry| entry.current_account().phone == *phone).collect()
+        self.accounts_that(|account| account.phone == *phone)
+    }
+
+    /// Lists the accounts for which this holds. One look at every account.
+    #[must_use]
+    pub fn accounts_that(&self, holds: impl Fn(&Account) -> bool) -> Vec<Arc<AccountEntry>> {
+        let snapshot = self.0.snapshot.load_full();
+        snapshot.accounts.values().filter(|entry| holds(&entry.current_account())).cloned().collect()
     }
 
     /// Finds an account by the number of its row.

@@ -91,6 +91,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Address at which clients reach this server, without a slash at the end; `None` when it is not known.
     pub public_url: Option<String>,
+    /// Address of a second HTTP server that answers only health checks and metrics; `None` for none.
+    pub health_listen: Option<SocketAddr>,
     /// Database that holds all durable state.
     pub database_url: DatabaseUrl,
     /// Redis server that the nodes share; `None`: this node uses its own memory only.
@@ -202,6 +204,16 @@ pub struct LimitSettings {
     pub body_bytes: usize,
     /// Bytes of a webhook body, at most.
     pub ingress_bytes: usize,
+    /// Bytes that the bodies of all requests that are not authenticated yet have together, at most.
+    pub unauthenticated_bytes: usize,
+    /// Connections of clients at a time, if the process may open as many files.
+    pub connections: usize,
+    /// Connections of one client address at a time.
+    pub address_connections: usize,
+    /// Longest time from the acceptance of a connection, or the first byte of a request, to the end of its head.
+    pub head: Duration,
+    /// Time for which a connection without a request lives.
+    pub connection_idle: Duration,
 }
 
 /// Access by browsers.
@@ -240,10 +252,11 @@ impl Settings {
         from.refuse_unknown_keys();
         let listen = from.read_parsed("listen", values::parse_listen);
         let public_url = from.read_optional("public_url", values::base_url);
+        let health_listen = from.read_optional("health_listen", values::parse_listen);
         let database_url = from.read_parsed("database_url", DatabaseUrl::parse);
         let redis_url = from.read_optional("redis_url", RedisUrl::parse);
-        let operator_token = from.read_secret("operator_token", values::operator_token_for(mode));
-        let whatsapp = WhatsAppSettings::read(from);
+        let operator_token = from.read_secret("operator_token", values::secret_for(mode));
+        let whatsapp = WhatsAppSettings::read(mode, from);
         let cluster = ClusterSettings::read(from);
         let dev = from.read_count("dev.traffic_per_minute", 0..=6_000);
         let allow_loopback = from.read_switch("outbound.allow_loopback");
@@ -257,6 +270,7 @@ impl Settings {
         Some(Self {
             listen: listen?,
             public_url,
+            health_listen,
             database_url: database_url?,
             redis_url,
             operator_token,
@@ -283,9 +297,9 @@ impl Settings {
 }
 
 impl WhatsAppSettings {
-    fn read(from: &mut reader::SettingsReader) -> Option<Self> {
-        let app_secret = from.read_secret("whatsapp.app_secret", values::any_secret);
-        let verify_token = from.read_secret("whatsapp.verify_token", values::any_secret);
+    fn read(mode: ServerMode, from: &mut reader::SettingsReader) -> Option<Self> {
+        let app_secret = from.read_secret("whatsapp.app_secret", values::secret_for(mode));
+        let verify_token = from.read_secret("whatsapp.verify_token", values::secret_for(mode));
         let base_url = from.read_optional("whatsapp.base_url", values::base_url);
         let version = from.read_parsed("whatsapp.version", values::graph_version);
         let settle = from.read_count("whatsapp.settle_seconds", 1..=86_400).map(Duration::from_secs);
@@ -315,6 +329,12 @@ impl LimitSettings {
         let queued_commands = from.read_count("limits.queued_commands", 1..=1_000_000);
         let body_bytes = from.read_count("limits.body_bytes", 1_024..=16_777_216);
         let ingress_bytes = from.read_count("limits.ingress_bytes", 65_536..=67_108_864);
+        let unauthenticated_bytes = from.read_count("limits.unauthenticated_bytes", 65_536..=4_294_967_296);
+        let connections = from.read_count("limits.connections", 16..=1_000_000);
+        let address_connections = from.read_count("limits.connections_per_address", 1..=1_000_000);
+        let head = from.read_count("limits.head_seconds", 1..=300).map(Duration::from_secs);
+        let connection_idle =
+            from.read_count("limits.connection_idle_seconds", 1..=3_600).map(Duration::from_secs);
         Some(Self {
             database_readers: u32::try_from(database_readers?).ok()?,
             resident_conversations: usize::try_from(resident_conversations?).ok()?,
@@ -326,6 +346,11 @@ impl LimitSettings {
             queued_commands: usize::try_from(queued_commands?).ok()?,
             body_bytes: usize::try_from(body_bytes?).ok()?,
             ingress_bytes: usize::try_from(ingress_bytes?).ok()?,
+            unauthenticated_bytes: usize::try_from(unauthenticated_bytes?).ok()?,
+            connections: usize::try_from(connections?).ok()?,
+            address_connections: usize::try_from(address_connections?).ok()?,
+            head: head?,
+            connection_idle: connection_idle?,
         })
     }
 }

@@ -3,6 +3,8 @@
 //! Knows nothing of actors, of the HTTP surface, or of plugins. `domain` is pure; `store` knows
 //! the domain and SQL; `meta` knows the domain and WhatsApp; neither knows the other.
 
+pub mod address_block;
+pub mod address_budget;
 pub mod boot_clock;
 pub mod cause;
 pub mod clock;

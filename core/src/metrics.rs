@@ -105,6 +105,12 @@ metrics! {
         forward_failures = "forward_failures", "Requests that could not be handed on";
         streamed_events = "streamed_events", "Events sent to streams";
         slow_readers = "slow_readers", "Connections ended because the client did not read what it was sent";
+        overdue_connections = "overdue_connections", "Connections ended because no whole request came in time";
+        refused_connections = "refused_connections", "Connections ended at once because their address had its share";
+        slow_bodies = "slow_bodies", "Requests refused because their body came too slowly";
+        refused_bodies = "unauthenticated_bodies_refused", "Requests refused because bodies that are not authenticated yet took all of their memory";
+        operator_refusals = "operator_token_refused", "Requests refused because the operator's token was wrong";
+        key_refusals = "api_key_refused", "Requests refused because their API key was unknown, revoked or expired";
         webhooks = "whatsapp_webhooks", "Webhook calls taken in";
         webhook_items = "whatsapp_items", "Items (messages and statuses) of webhooks taken in";
         webhook_unsigned = "whatsapp_bad_signatures", "Webhook calls with a wrong or missing signature";
@@ -136,6 +142,7 @@ metrics! {
         delivery_worker_crashes = "delivery_worker_crashes", "Delivery workers that died and were started again";
     }
     gauges {
+        connections = "connections", "Connections of clients that are open";
         residents = "resident_accounts", "Accounts in memory";
         database_clock_skew = "database_clock_skew_seconds", "Wall clock of this node minus that of PostgreSQL, in whole seconds";
         nodes = "nodes", "Nodes of this database that are alive, this one included";

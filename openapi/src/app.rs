@@ -89,12 +89,19 @@ pub struct BodyLimits {
     pub ingress_bytes: usize,
     /// Limit of uploaded components.
     pub component_bytes: usize,
+    /// Limit of all bodies together whose requests are not authenticated yet. At least one webhook fits into it.
+    pub unauthenticated_bytes: usize,
 }
 
 impl Default for BodyLimits {
-    /// Limits of the contract (section 13).
+    /// Limits of the contract (sections 13 and 28).
     fn default() -> Self {
-        Self { json_bytes: 256 * 1024, ingress_bytes: 3 * 1024 * 1024, component_bytes: 32 * 1024 * 1024 }
+        Self {
+            json_bytes: 256 * 1024,
+            ingress_bytes: 3 * 1024 * 1024,
+            component_bytes: 32 * 1024 * 1024,
+            unauthenticated_bytes: 64 * 1024 * 1024,
+        }
     }
 }
 

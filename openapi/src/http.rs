@@ -5,6 +5,8 @@
 
 pub(crate) mod access;
 pub(crate) mod auth;
+pub(crate) mod auth_refusals;
+pub(crate) mod body_budget;
 pub(crate) mod compression;
 pub(crate) mod context;
 pub(crate) mod cors;
@@ -15,3 +17,4 @@ pub(crate) mod methods;
 pub(crate) mod request_body;
 pub(crate) mod response;
 pub(crate) mod route;
+pub(crate) mod surface;

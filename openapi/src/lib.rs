@@ -14,6 +14,7 @@ mod spec;
 mod v1;
 
 pub use app::{AppState, BodyLimits, PendingSandboxKeys, SandboxKeys, WhatsAppKeys};
+pub use http::surface::HttpSurface;
 pub use rest::render::ResponseRenderer;
 pub use routes::{json, service, yaml};
 pub use v1::send::MessageDrafts;

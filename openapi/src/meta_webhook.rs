@@ -1,6 +1,6 @@
 //! Requests from WhatsApp: the handshake, and webhooks.
 //!
-//! Invariants: a body is translated only after its signature was verified; a secret of one account authenticates
+//! Invariants: a body is read only with a well-formed signature, and translated only after that was verified; a secret of one account authenticates
 //! items of that account only; 200 is sent only once everything for the accounts here is durable. After 503 WhatsApp
 //! sends the whole webhook again, which does no harm. Meta's format is parsed by `kabar_core::meta`.
 
@@ -8,8 +8,9 @@ mod forward;
 pub(crate) mod handshake;
 mod shares;
 pub(crate) mod signed_body;
+mod signer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,8 +20,7 @@ use kabar_core::cause::cause;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::command::AccountCommand;
 use kabar_core::ids::NodeId;
-use kabar_core::meta::named_numbers::read_named_targets;
-use kabar_core::meta::signature;
+use kabar_core::meta::signature::ClaimedSignature;
 use kabar_core::meta::translate::{AccountGroup, ItemTarget, SkipReason, SkippedItem, translate_webhook};
 use kabar_core::store::NodePeer;
 use poem_openapi::OpenApi;
@@ -28,7 +28,8 @@ use poem_openapi::OpenApi;
 use self::forward::hand_on;
 use self::handshake::HandshakeChallenge;
 use self::shares::{AccountShare, ClaimedGroup, ItemTaker, divide_groups, is_vouched_for};
-use self::signed_body::SignedBody;
+use self::signed_body::{SignedBody, VerifiedBody};
+use self::signer::{SignerSearch, work_on_body};
 use crate::app::AppState;
 use crate::http::access::is_shown;
 use crate::rest::envelope::DataResponse;
@@ -45,7 +46,13 @@ code_list! {
 
 /// Operations that WhatsApp calls.
 #[derive(Debug, Clone)]
-pub(crate) struct WhatsAppApi(pub(crate) Arc<AppState>);
+pub(crate) struct WhatsAppApi(Arc<AppState>, SignerSearch);
+
+impl WhatsAppApi {
+    pub(crate) fn new(app: &Arc<AppState>) -> Self {
+        Self(app.clone(), SignerSearch::new(app.clone()))
+    }
+}
 
 /// Outcome of a share.
 enum ShareOutcome {
@@ -96,20 +103,16 @@ impl WhatsAppApi {
         &self,
         body: SignedBody,
     ) -> Result<DataResponse<super::v1::health::HealthBody>, OperationError<WebhookFails>> {
-        let signer = self.find_signer(&body)?;
-        self.ingest(&body, &signer).await?;
+        let signer = self.1.find_signer(&body).await?;
+        body.webhook.share.give_back();
+        let SignedBody { bytes, webhook, meant } = body;
+        self.ingest(&VerifiedBody { bytes, signature: webhook.claimed, meant }, &signer).await?;
         Ok(DataResponse(super::v1::health::HealthBody::ok()))
     }
 }
 
 /// Attempts to find the owners of a webhook's accounts while they move.
 const NODES_MAX: usize = 3;
-
-/// Secrets of accounts that are tried for one webhook: each costs an HMAC over the whole body, for any client.
-const SECRETS_MAX: usize = 16;
-
-/// Targets other than ids of numbers that are searched for in one webhook that the server's secret has not signed.
-const SEARCHES_MAX: usize = 16;
 
 /// What became of the items of a webhook.
 #[derive(Debug, Clone, Copy, Default)]
@@ -125,13 +128,14 @@ impl WhatsAppApi {
     pub(crate) async fn ingest_for_operator(&self, bytes: Bytes) -> Result<IngestCounts, ApiError> {
         // Without a secret of the server, which only tests lack, no node takes it.
         let signer = self.0.whatsapp.app_secret.clone().unwrap_or_else(|| Secret::new(""));
-        let signature = Some(signature::sign_body(&signer, &bytes));
-        self.ingest(&SignedBody { bytes, signature, meant: None }, &signer).await
+        let signature = ClaimedSignature::of_body(&signer, &bytes);
+        self.ingest(&VerifiedBody { bytes, signature, meant: None }, &signer).await
     }
 
     /// Takes in everything of a verified body that concerns connected accounts.
-    async fn ingest(&self, body: &SignedBody, signer: &Secret) -> Result<IngestCounts, ApiError> {
-        let read = translate_webhook(&body.bytes, self.0.clock.read_now());
+    async fn ingest(&self, body: &VerifiedBody, signer: &Secret) -> Result<IngestCounts, ApiError> {
+        let now = self.0.clock.read_now();
+        let read = work_on_body(&body.bytes, move |bytes| translate_webhook(bytes, now)).await?;
         let webhook = read.map_err(|malformed| {
             tracing::warn!(error = cause(&malformed), "webhook not understood");
             ApiError::new(ErrorCode::InvalidRequest, "the body must be a JSON object")
@@ -149,46 +153,12 @@ impl WhatsAppApi {
             if !moved || body.meant.is_some() {
                 break;
             }
-            let Ok(again) = translate_webhook(&body.bytes, self.0.clock.read_now()) else { break };
+            let read = work_on_body(&body.bytes, move |bytes| translate_webhook(bytes, now)).await?;
+            let Ok(again) = read else { break };
             taken = self.take_in(body, again.groups, signer).await;
         }
         let IngestCounts { items, skipped: unclaimed } = taken?;
         Ok(IngestCounts { items, skipped: skipped + unclaimed })
-    }
-
-    /// Finds the secret that signed a body: the server's, or that of an account which the body names. Only these
-    /// names are read of a body that the server's secret has not signed.
-    fn find_signer(&self, body: &SignedBody) -> Result<Secret, ApiError> {
-        let signature = body.signature.as_deref();
-        let server = signature::verify_body(signature, &body.bytes, &self.0.whatsapp.app_secret);
-        let signer = server.cloned().or_else(|| {
-            let own = self.account_secrets(read_named_targets(&body.bytes));
-            signature::verify_body(signature, &body.bytes, &own).cloned()
-        });
-        signer.ok_or_else(|| {
-            self.0.metrics.webhook_unsigned.inc();
-            let message =
-                "X-Hub-Signature-256 must be sha256= and the HMAC of the raw body by the app secret";
-            ApiError::new(ErrorCode::InvalidSignature, message)
-        })
-    }
-
-    /// Returns the secrets of these targets' accounts in their order, each once, [`SECRETS_MAX`] at most.
-    fn account_secrets(&self, targets: BTreeSet<ItemTarget>) -> Vec<Secret> {
-        let mut secrets = Vec::new();
-        let mut searches = 0;
-        // A number is looked up by its id. Other targets cost a look at every account, for any client.
-        let targets = targets.into_iter().filter(|target| {
-            searches += usize::from(!matches!(target, ItemTarget::Number(_)));
-            matches!(target, ItemTarget::Number(_)) || searches <= SEARCHES_MAX
-        });
-        let accounts = targets.flat_map(|target| self.accounts_of(&target));
-        for secret in accounts.filter_map(|slot| slot.current_account().app_secret.clone()) {
-            if secrets.len() < SECRETS_MAX && !secrets.contains(&secret) {
-                secrets.push(secret);
-            }
-        }
-        secrets
     }
 
     /// Counts and logs items that cannot be taken in.
@@ -283,7 +253,7 @@ impl WhatsAppApi {
 
     async fn take_in(
         &self,
-        body: &SignedBody,
+        body: &VerifiedBody,
         groups: Vec<AccountGroup>,
         signer: &Secret,
     ) -> Result<IngestCounts, ApiError> {
@@ -307,7 +277,7 @@ impl WhatsAppApi {
     /// Forwards shares to the node that owns their accounts. Where it no longer does, looks up the new owner once.
     async fn pass_on(
         &self,
-        body: &SignedBody,
+        body: &VerifiedBody,
         peer: NodePeer,
         shares: Vec<AccountShare>,
     ) -> Result<(), ApiError> {

@@ -3,12 +3,13 @@
 use std::sync::{Arc, LazyLock};
 
 use poem::endpoint::BoxEndpoint;
-use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, Response};
+use poem::{EndpointExt as _, IntoEndpoint as _};
 use poem_openapi::{OpenApi as _, OpenApiService};
 
 use crate::admin::{self, AdminApi};
 use crate::app::AppState;
 use crate::http::gateway::Gateway;
+use crate::http::surface::HttpSurface;
 use crate::meta_webhook::WhatsAppApi;
 use crate::spec::OpenApiDocument;
 use crate::v1::{self, TenantApi};
@@ -23,9 +24,9 @@ static DOCUMENT: LazyLock<OpenApiDocument> = LazyLock::new(OpenApiDocument::of::
 ///
 /// It never returns an error: a failure becomes a response with the contract's envelope.
 #[must_use]
-pub fn service(app: AppState) -> impl Endpoint<Output = Response> + 'static {
+pub fn service(app: AppState) -> HttpSurface {
     let app = Arc::new(app);
-    Gateway::new(app.clone(), build_operations(&app), documented_methods(), &DOCUMENT)
+    HttpSurface::new(Gateway::new(app.clone(), build_operations(&app), documented_methods(), &DOCUMENT))
 }
 
 /// Returns every documented path with each of its methods, in capitals.
@@ -37,7 +38,7 @@ pub(crate) fn documented_methods() -> impl Iterator<Item = (String, String)> {
 }
 
 fn build_operations(app: &Arc<AppState>) -> BoxEndpoint<'static> {
-    let operations: ApiOperations = (v1::tenant_api(app), WhatsAppApi(app.clone()), admin::admin_api(app));
+    let operations: ApiOperations = (v1::tenant_api(app), WhatsAppApi::new(app), admin::admin_api(app));
     OpenApiService::new(operations, "kabar", env!("CARGO_PKG_VERSION")).into_endpoint().boxed()
 }
 

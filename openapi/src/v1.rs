@@ -62,6 +62,6 @@ pub(crate) fn tenant_api(app: &Arc<AppState>) -> TenantApi {
         AccountsApi(app.clone()),
         MeApi,
         UsersApi(app.clone()),
-        HealthApi(app.clone()),
+        HealthApi::new(app),
     )
 }

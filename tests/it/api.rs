@@ -2,7 +2,9 @@
 
 pub(crate) mod accounts;
 pub(crate) mod auth;
+pub(crate) mod auth_refusals;
 pub(crate) mod budgets;
+pub(crate) mod connection_limits;
 pub(crate) mod contacts;
 pub(crate) mod conventions;
 pub(crate) mod conversations;

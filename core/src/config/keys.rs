@@ -41,6 +41,7 @@ impl SettingKey {
 pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("listen", "127.0.0.1:8080"),
     SettingKey::for_modes("public_url", None, None),
+    SettingKey::for_modes("health_listen", None, None),
     SettingKey::for_modes("database_url", Some("sqlite://data/kabar.db"), None).with_requirement(
         "must be set, like postgres://kabar:…@db.internal/kabar or sqlite:///var/lib/kabar/kabar.db",
     ),
@@ -49,8 +50,9 @@ pub(super) const SETTINGS: &[SettingKey] = &[
         .with_requirement("must be set to a secret of at least 16 characters"),
     SettingKey::for_modes("whatsapp.app_secret", None, None)
         .with_requirement("must be set to the app secret of your Meta app; it signs the webhooks"),
-    SettingKey::for_modes("whatsapp.verify_token", None, None)
-        .with_requirement("must be set to the verify token that you give Meta with the webhook's address"),
+    SettingKey::for_modes("whatsapp.verify_token", None, None).with_requirement(
+        "must be set to the verify token that you give Meta: a secret of at least 16 characters",
+    ),
     SettingKey::for_modes("whatsapp.base_url", None, Some("https://graph.facebook.com")),
     SettingKey::with_default("whatsapp.version", "v23.0"),
     SettingKey::with_default("whatsapp.settle_seconds", "60"),
@@ -91,6 +93,11 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("limits.queued_commands", "4096"),
     SettingKey::with_default("limits.body_bytes", "262144"),
     SettingKey::with_default("limits.ingress_bytes", "3145728"),
+    SettingKey::with_default("limits.unauthenticated_bytes", "67108864"),
+    SettingKey::with_default("limits.connections", "20000"),
+    SettingKey::with_default("limits.connections_per_address", "10000"),
+    SettingKey::with_default("limits.head_seconds", "30"),
+    SettingKey::with_default("limits.connection_idle_seconds", "75"),
     SettingKey::with_default("cors.allowed_origins", ""),
     SettingKey::with_default("log.format", "text"),
     SettingKey::with_default("log.level", "info"),

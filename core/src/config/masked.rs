@@ -46,6 +46,9 @@ fn render_value(settings: &Settings, key: &str) -> MaskedValue {
     match key {
         "listen" => MaskedValue::Text(settings.listen.to_string()),
         "public_url" => settings.public_url.clone().map_or(MaskedValue::Absent, MaskedValue::Text),
+        "health_listen" => {
+            settings.health_listen.map_or(MaskedValue::Absent, |at| MaskedValue::Text(at.to_string()))
+        }
         "database_url" => MaskedValue::Text(settings.database_url.to_string()),
         "redis_url" => {
             settings.redis_url.as_ref().map_or(MaskedValue::Absent, |url| MaskedValue::Text(url.to_string()))
@@ -88,6 +91,11 @@ fn render_value(settings: &Settings, key: &str) -> MaskedValue {
         "limits.queued_commands" => MaskedValue::Bare(limits.queued_commands.to_string()),
         "limits.body_bytes" => MaskedValue::Bare(limits.body_bytes.to_string()),
         "limits.ingress_bytes" => MaskedValue::Bare(limits.ingress_bytes.to_string()),
+        "limits.unauthenticated_bytes" => MaskedValue::Bare(limits.unauthenticated_bytes.to_string()),
+        "limits.connections" => MaskedValue::Bare(limits.connections.to_string()),
+        "limits.connections_per_address" => MaskedValue::Bare(limits.address_connections.to_string()),
+        "limits.head_seconds" => MaskedValue::Bare(limits.head.as_secs().to_string()),
+        "limits.connection_idle_seconds" => MaskedValue::Bare(limits.connection_idle.as_secs().to_string()),
         "cors.allowed_origins" => MaskedValue::List(settings.cors.allowed_origins.clone()),
         "log.format" => MaskedValue::Text(settings.log.format.as_str().to_owned()),
         "log.level" => MaskedValue::Text(settings.log.level.clone()),

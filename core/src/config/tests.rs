@@ -9,8 +9,8 @@ use crate::domain::organisation::PriceTier;
 const SECRETS: [(&str, &str); 4] = [
     ("KABAR_OPERATOR_TOKEN", "operator-token-0123"),
     ("KABAR_DATABASE_URL", "sqlite:///srv/kabar.db"),
-    ("KABAR_WHATSAPP__APP_SECRET", "0123"),
-    ("KABAR_WHATSAPP__VERIFY_TOKEN", "verify-me"),
+    ("KABAR_WHATSAPP__APP_SECRET", "0123012301230123"),
+    ("KABAR_WHATSAPP__VERIFY_TOKEN", "verify-me-really"),
 ];
 
 fn environment(pairs: &[(&str, &str)]) -> SettingSources {
@@ -85,11 +85,24 @@ fn flags_win_over_environment_over_file_over_defaults() {
 #[test]
 fn a_secret_keeps_its_leading_zeros_and_must_be_text_in_a_file() {
     let settings = Settings::load(ServerMode::Serve, &environment(&SECRETS)).unwrap();
-    assert_eq!(settings.whatsapp.app_secret.unwrap().reveal(), "0123");
+    assert_eq!(settings.whatsapp.app_secret.unwrap().reveal(), "0123012301230123");
     let number = file("[whatsapp]\napp_secret = 123456\n");
     let problems = refusal(ServerMode::Dev, &with_file(&number, &[]));
     assert_eq!(keys_of(&problems), ["whatsapp.app_secret"]);
     assert!(!problems.to_string().contains("123456"));
+}
+
+#[test]
+fn weak_secrets_are_refused_in_production_only() {
+    for name in ["KABAR_OPERATOR_TOKEN", "KABAR_WHATSAPP__APP_SECRET", "KABAR_WHATSAPP__VERIFY_TOKEN"] {
+        for (weak, said) in [("0123456789abcde", "too short"), ("xxxxxxxxxxxxxxxxxxxx", "repeats")] {
+            let given = SECRETS.map(|(known, value)| (known, if known == name { weak } else { value }));
+            let problems = refusal(ServerMode::Serve, &environment(&given)).to_string();
+            assert!(problems.contains(name) && problems.contains(said), "{problems}");
+            assert!(!problems.contains(weak), "{problems}");
+            Settings::load(ServerMode::Dev, &environment(&given)).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -135,6 +148,7 @@ fn invalid_values_are_all_reported_at_once() {
     let cases = [
         ("listen", "8080"),
         ("public_url", "kabar.example.com"),
+        ("health_listen", "9090"),
         ("database_url", "mysql://x"),
         ("redis_url", "127.0.0.1:6379"),
         ("operator_token", "short"),
@@ -179,6 +193,11 @@ fn invalid_values_are_all_reported_at_once() {
         ("limits.queued_commands", "4k"),
         ("limits.body_bytes", "1.5"),
         ("limits.ingress_bytes", "65535"),
+        ("limits.unauthenticated_bytes", "65535"),
+        ("limits.connections", "15"),
+        ("limits.connections_per_address", "0"),
+        ("limits.head_seconds", "0"),
+        ("limits.connection_idle_seconds", "3601"),
         ("cors.allowed_origins", "https://a.example,*"),
         ("log.format", "xml"),
         ("log.level", "info,kabar=loud"),
@@ -303,7 +322,7 @@ fn a_broken_or_absent_file_is_named_without_quoting_it() {
 fn masked_settings_are_a_file_that_names_every_key_and_no_secret() {
     let settings = Settings::load(ServerMode::Serve, &environment(&SECRETS)).unwrap();
     let text = settings.masked();
-    for secret in ["operator-token-0123", "\"0123\"", "verify-me"] {
+    for secret in ["operator-token-0123", "0123012301230123", "verify-me-really"] {
         assert!(!text.contains(secret), "{text}");
         assert!(!format!("{settings:?}").contains(secret));
     }
@@ -313,8 +332,7 @@ fn masked_settings_are_a_file_that_names_every_key_and_no_secret() {
     }
     // Read back, it gives the same settings, but for the masks.
     let again = file(&text);
-    let tokens = [("KABAR_OPERATOR_TOKEN", "operator-token-0123")];
-    let settings = Settings::load(ServerMode::Serve, &with_file(&again, &tokens)).unwrap();
+    let settings = Settings::load(ServerMode::Serve, &with_file(&again, &SECRETS)).unwrap();
     assert_eq!(settings.masked(), text);
 }
 

@@ -13,7 +13,8 @@ use super::ServerMode;
 use crate::domain::account::Secret;
 use crate::postgres_url::PostgresUrl;
 
-const OPERATOR_TOKEN_CHARS_MIN: usize = 16;
+/// Shortest secret of a server in production.
+const SECRET_CHARS_MIN: usize = 16;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Database that holds all durable state.
@@ -153,19 +154,27 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().or(Err(format!("must be an address and a port, like 127.0.0.1:8080, got {text:?}")))
 }
 
-/// Checks an operator token. A short one is acceptable on a developer's machine, but not in production.
-pub(super) fn operator_token_for(mode: ServerMode) -> impl FnOnce(&str) -> Result<(), String> {
+/// Checks a secret of the server. A weak one is acceptable on a developer's machine, but not in production.
+pub(super) fn secret_for(mode: ServerMode) -> impl FnOnce(&str) -> Result<(), String> {
     move |text| {
         any_secret(text)?;
-        if mode == ServerMode::Serve && text.chars().count() < OPERATOR_TOKEN_CHARS_MIN {
-            return Err(format!("is too short: at least {OPERATOR_TOKEN_CHARS_MIN} characters"));
+        if mode == ServerMode::Dev {
+            return Ok(());
+        }
+        if text.len() < SECRET_CHARS_MIN {
+            return Err(format!("is too short: at least {SECRET_CHARS_MIN} characters"));
+        }
+        let mut bytes = text.bytes();
+        let first = bytes.next();
+        if bytes.all(|byte| Some(byte) == first) {
+            return Err("repeats one character: take a random text, as openssl rand -hex 32 makes".to_owned());
         }
         Ok(())
     }
 }
 
 /// Checks a secret. Secrets travel in headers and query strings, so they must be visible ASCII.
-pub(super) fn any_secret(text: &str) -> Result<(), String> {
+fn any_secret(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("must not be empty".to_owned());
     }

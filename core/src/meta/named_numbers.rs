@@ -1,45 +1,82 @@
 //! Reads the accounts that a webhook names, and nothing else of it.
 //!
-//! Invariants: pure. No tree of the body is built, so the work before a signature is verified is bounded by the
-//! body's length. An unreadable piece affects no other.
+//! Invariants: pure. No tree of the body is built and nothing is kept but the names, so the work before a signature is
+//! verified is bounded by the body's length, and its memory by [`TARGETS_MAX`]. An unreadable piece affects no other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::raw_members::{self, RawMembers};
-use super::translate::{ItemTarget, find_number, read_id, read_object};
+use super::raw_members::{pick_members, replace_unstorable, visit_elements};
+use super::translate::{ItemTarget, find_number, read_id};
+
+/// Targets that are read of one body, at most; further ones are left out.
+const TARGETS_MAX: usize = 256;
+
+/// Members of a change's value that may name its account.
+const NAMING: [&str; 5] = ["metadata", "recipient", "phone_number", "display_phone_number", "waba_info"];
+
+/// Target that a change names.
+enum NamedTarget {
+    /// The change names it itself.
+    Own(ItemTarget),
+    /// The change leaves it to its entry.
+    OfEntry,
+    /// None that can be read.
+    Unreadable,
+}
 
 /// Returns the targets that the body names, each once: of a change its number, or else its WhatsApp Business
 /// Account. A body that is not a JSON object names none.
 #[must_use]
 pub fn read_named_targets(body: &[u8]) -> BTreeSet<ItemTarget> {
-    let text = raw_members::replace_unstorable(body);
-    let Some(envelope) = raw_members::read_members(&text) else { return BTreeSet::new() };
+    let text = replace_unstorable(body);
     let mut targets = BTreeSet::new();
-    for entry in elements_of(&envelope, "entry") {
-        let Some(entry) = raw_members::read_members(entry.get()) else { continue };
-        let id = read_id(entry.get("id").copied());
-        let changes = elements_of(&entry, "changes");
-        targets.extend(changes.into_iter().filter_map(|change| read_target(change, id.as_ref())));
-    }
+    let [Some(entries)] = pick_members(&text, &["entry"]) else { return targets };
+    visit_elements(entries.get(), |entry| {
+        read_entry(entry, &mut targets);
+        targets.len() < TARGETS_MAX
+    });
     targets
 }
 
-fn elements_of<'a>(members: &RawMembers<'a>, name: &str) -> Vec<&'a RawValue> {
-    members.get(name).and_then(|list| raw_members::read_elements(list.get())).unwrap_or_default()
+fn read_entry(entry: &RawValue, targets: &mut BTreeSet<ItemTarget>) {
+    let [id, changes] = pick_members(entry.get(), &["id", "changes"]);
+    let Some(changes) = changes else { return };
+    visit_elements(changes.get(), |change| {
+        match read_target(change) {
+            NamedTarget::Own(target) => {
+                targets.insert(target);
+            }
+            NamedTarget::OfEntry => targets.extend(read_id(id).map(ItemTarget::Waba)),
+            NamedTarget::Unreadable => {}
+        }
+        targets.len() < TARGETS_MAX
+    });
 }
 
-fn read_target(change: &RawValue, entry_id: Option<&Arc<str>>) -> Option<ItemTarget> {
-    let change = raw_members::read_members(change.get())?;
-    let value = raw_members::read_members(change.get("value")?.get())?;
-    if let Some(number) = find_number(&value).ok()? {
-        return Some(number);
+fn read_target(change: &RawValue) -> NamedTarget {
+    let [Some(value)] = pick_members(change.get(), &["value"]) else { return NamedTarget::Unreadable };
+    if !value.get().starts_with('{') {
+        return NamedTarget::Unreadable;
     }
-    let info = read_object(value.get("waba_info").copied());
-    let named = info.and_then(|info| read_id(info.get("waba_id").copied()));
-    named.or_else(|| entry_id.cloned()).map(ItemTarget::Waba)
+    let picked = pick_members(value.get(), &NAMING);
+    let member =
+        |name: &str| NAMING.iter().zip(picked).find_map(|(known, raw)| raw.filter(|_| *known == name));
+    match find_number(member) {
+        Ok(Some(number)) => NamedTarget::Own(number),
+        Ok(None) => match member("waba_info").and_then(read_waba_id) {
+            Some(id) => NamedTarget::Own(ItemTarget::Waba(id)),
+            None => NamedTarget::OfEntry,
+        },
+        Err(_skipped) => NamedTarget::Unreadable,
+    }
+}
+
+fn read_waba_id(info: &RawValue) -> Option<Arc<str>> {
+    let [id] = pick_members(info.get(), &["waba_id"]);
+    read_id(id)
 }
 
 #[cfg(test)]
@@ -85,6 +122,14 @@ mod tests {
             let body = format!(r#"{{"entry":[{{"id":"55","changes":[{{"field":"f","value":{value}}}]}}]}}"#);
             assert_eq!(read(body.as_bytes()), [target], "{value}");
         }
+    }
+
+    #[test]
+    fn the_names_that_are_kept_are_bounded() {
+        let change = |nth: usize| format!(r#"{{"value":{{"metadata":{{"phone_number_id":"{nth}"}}}}}}"#);
+        let changes: Vec<String> = (0..2 * TARGETS_MAX).map(|nth| change(100_000_000 + nth)).collect();
+        let body = format!(r#"{{"entry":[{{"id":"55","changes":[{}]}}]}}"#, changes.join(","));
+        assert_eq!(read(body.as_bytes()).len(), TARGETS_MAX);
     }
 
     proptest! {

@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The body is not a JSON object at all, so there is no item to read or to skip.
@@ -77,9 +79,99 @@ pub(super) fn read_elements(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).ok()
 }
 
+/// Returns the members of these names, the last one of each; none when it is not an object. Allocates nothing,
+/// whatever else the object holds.
+pub(super) fn pick_members<'a, const N: usize>(
+    json: &'a str,
+    names: &[&str; N],
+) -> [Option<&'a RawValue>; N] {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let picked = reader.deserialize_map(MemberPicker(names));
+    picked.ok().filter(|_| reader.end().is_ok()).unwrap_or([None; N])
+}
+
+/// Calls `visit` with each element of an array, in order, until it returns `false`. Does nothing when it is not an
+/// array. Allocates nothing.
+pub(super) fn visit_elements<'a>(json: &'a str, visit: impl FnMut(&'a RawValue) -> bool) {
+    // An error ends the visit as the end does: the elements before it were readable.
+    let _visited = serde_json::Deserializer::from_str(json).deserialize_seq(ElementVisitor(visit));
+}
+
 /// Returns a member that is a string.
 pub(super) fn read_string(members: &RawMembers<'_>, name: &str) -> Option<String> {
-    serde_json::from_str(members.get(name)?.get()).ok()
+    read_text(members.get(name)?)
+}
+
+/// Returns a value that is a string.
+pub(super) fn read_text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// Keeps the members of some names.
+struct MemberPicker<'n, const N: usize>(&'n [&'n str; N]);
+
+impl<'de, const N: usize> Visitor<'de> for MemberPicker<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut picked = [None; N];
+        while let Some(place) = members.next_key_seed(NamePlace(self.0))? {
+            match place.and_then(|place| picked.get_mut(place)) {
+                Some(member) => *member = Some(members.next_value()?),
+                None => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(picked)
+    }
+}
+
+/// Finds the place of a member's name among some names.
+struct NamePlace<'n>(&'n [&'n str]);
+
+impl<'de> DeserializeSeed<'de> for NamePlace<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, name: D) -> Result<Self::Value, D::Error> {
+        name.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NamePlace<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|known| *known == name))
+    }
+}
+
+/// Calls a function with each element.
+struct ElementVisitor<F>(F);
+
+impl<'de, F: FnMut(&'de RawValue) -> bool> Visitor<'de> for ElementVisitor<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        while let Some(element) = elements.next_element()? {
+            if !(self.0)(element) {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +211,23 @@ mod tests {
         assert!(
             read_members("[]").is_none() && read_elements("{}").is_none() && read_members("{} x").is_none()
         );
+    }
+
+    #[test]
+    fn members_and_elements_are_picked_without_a_tree() {
+        let json = r#"{"a":1,"x":{"a":2},"\u0062":[3,"4",{}],"a":5}"#;
+        let [a, b, c] = pick_members(json, &["a", "b", "c"]);
+        assert_eq!((a.map(RawValue::get), c.map(RawValue::get)), (Some("5"), None));
+        let mut seen = Vec::new();
+        visit_elements(b.unwrap().get(), |element| {
+            seen.push(element.get());
+            seen.len() < 2
+        });
+        assert_eq!(seen, ["3", r#""4""#]);
+        for none in ["", "[]", "7", r#"{"a":1} x"#, r#"{"a":1"#] {
+            assert!(pick_members(none, &["a"])[0].is_none(), "{none}");
+        }
+        visit_elements("{}", |_| panic!("no element"));
     }
 
     proptest! {

@@ -2,7 +2,8 @@
 //!
 //! Invariants: the raw bytes are signed, never a parsed and rewritten body. The time of a check depends on
 //! the number of secrets tried, never on their content. An empty secret signs nothing. The caller decides for
-//! which accounts a secret is valid, so [`verify_body`] returns the secret that matched.
+//! which accounts a secret is valid, so [`verify_body`] returns the secret that matched. A header that is not
+//! well-formed is refused by [`ClaimedSignature::parse_header`] before there is a body.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -22,28 +23,62 @@ pub fn sign_body(secret: &Secret, body: &[u8]) -> String {
     format!("{SCHEME}{}", hex::encode(compute_digest(secret, body)))
 }
 
+/// Digest that a header claims to be the signature of a body: 32 bytes, not verified yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimedSignature([u8; DIGEST_BYTES]);
+
+impl ClaimedSignature {
+    /// Reads a header's value; `None` when it is not well-formed.
+    #[must_use]
+    pub fn parse_header(value: &str) -> Option<Self> {
+        let mut claimed = [0; DIGEST_BYTES];
+        hex::decode_to_slice(value.trim().strip_prefix(SCHEME)?, &mut claimed).ok()?;
+        Some(Self(claimed))
+    }
+
+    /// Returns the signature of a body.
+    #[must_use]
+    pub fn of_body(secret: &Secret, body: &[u8]) -> Self {
+        Self(compute_digest(secret, body))
+    }
+
+    /// Returns the header's value.
+    #[must_use]
+    pub fn header_value(&self) -> String {
+        format!("{SCHEME}{}", hex::encode(self.0))
+    }
+
+    /// Returns the candidate secret that signed the body; `None` when none did. A body may name several accounts:
+    /// a secret of only one of them must not authenticate the others.
+    #[must_use]
+    pub fn find_signer<'a>(
+        &self,
+        body: &[u8],
+        candidates: impl IntoIterator<Item = &'a Secret>,
+    ) -> Option<&'a Secret> {
+        let mut signer = None;
+        for secret in candidates {
+            // An unset secret is an empty text, with which any client can sign.
+            if secret.reveal().is_empty() {
+                continue;
+            }
+            // All secrets are tried, so that the time taken does not reveal the one that matched.
+            if bool::from(compute_digest(secret, body).ct_eq(&self.0)) && signer.is_none() {
+                signer = Some(secret);
+            }
+        }
+        signer
+    }
+}
+
 /// Returns the candidate secret that signed the body. `None` when none did, or the header is not a signature.
-/// A body may name several accounts: a secret of only one of them must not authenticate the others.
 #[must_use]
 pub fn verify_body<'a>(
     header: Option<&str>,
     body: &[u8],
     candidates: impl IntoIterator<Item = &'a Secret>,
 ) -> Option<&'a Secret> {
-    let mut claimed = [0; DIGEST_BYTES];
-    hex::decode_to_slice(header?.trim().strip_prefix(SCHEME)?, &mut claimed).ok()?;
-    let mut signer = None;
-    for secret in candidates {
-        // An unset secret is an empty text, with which any client can sign.
-        if secret.reveal().is_empty() {
-            continue;
-        }
-        // All secrets are tried, so that the time taken does not reveal the one that matched.
-        if bool::from(compute_digest(secret, body).ct_eq(&claimed)) && signer.is_none() {
-            signer = Some(secret);
-        }
-    }
-    signer
+    ClaimedSignature::parse_header(header?)?.find_signer(body, candidates)
 }
 
 fn compute_digest(secret: &Secret, body: &[u8]) -> [u8; DIGEST_BYTES] {
@@ -79,7 +114,9 @@ mod tests {
         let headers = ["", "sha256=", digits, "sha1=00", "sha256=zz", &good[..good.len() - 2], "sha256=é"];
         for header in headers {
             assert_eq!(verify_body(Some(header), b"{}", [&secret]), None, "{header}");
+            assert_eq!(ClaimedSignature::parse_header(header), None, "{header}");
         }
+        assert_eq!(ClaimedSignature::parse_header(&good).unwrap().header_value(), good);
         assert_eq!(verify_body(None, b"{}", [&secret]), None);
         assert_eq!(verify_body(Some(&good), b"{}", []), None);
         assert_eq!(verify_body(Some(&good), b"{} ", [&secret]), None);

@@ -141,7 +141,7 @@ impl WebhookReader {
         let Some(members) = raw_members::read_members(value.get()) else {
             return self.skip_item(None, field, SkipReason::Unreadable);
         };
-        let target = match find_number(&members) {
+        let target = match find_number(|name| members.get(name).copied()) {
             Ok(target) => target,
             Err(reason) => return self.skip_item(None, field, reason),
         };
@@ -264,19 +264,22 @@ pub(super) fn read_id(value: Option<&RawValue>) -> Option<Arc<str>> {
     AccountProfile::parse_waba_id(value?.get().trim_matches('"'))
 }
 
-/// Finds the number that a value names; `None` when it names none.
-pub(super) fn find_number(value: &RawMembers<'_>) -> Result<Option<ItemTarget>, SkipReason> {
+/// Finds the number that a value names; `None` when it names none. `member` returns the value's members by name.
+pub(super) fn find_number<'a>(
+    member: impl Fn(&str) -> Option<&'a RawValue>,
+) -> Result<Option<ItemTarget>, SkipReason> {
     for holder in ["metadata", "recipient"] {
-        let Some(members) = read_object(value.get(holder).copied()) else { continue };
-        if members.contains_key("phone_number_id") {
-            let id = raw_members::read_string(&members, "phone_number_id");
+        let Some(holder) = member(holder) else { continue };
+        let [id] = raw_members::pick_members(holder.get(), &["phone_number_id"]);
+        if let Some(id) = id {
+            let id = raw_members::read_text(id);
             let id = id.as_deref().and_then(PhoneNumberId::parse).ok_or(SkipReason::NoPhoneNumberId)?;
             return Ok(Some(ItemTarget::Number(id)));
         }
     }
     let told = ["phone_number", "display_phone_number"]
         .into_iter()
-        .find_map(|name| Phone::parse(&raw_members::read_string(value, name)?));
+        .find_map(|name| Phone::parse(&raw_members::read_text(member(name)?)?));
     Ok(told.map(ItemTarget::Phone))
 }
 

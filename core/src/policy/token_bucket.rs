@@ -74,6 +74,11 @@ impl TokenBucket {
         self.units >= UNITS_PER_TOKEN
     }
 
+    /// Returns `true` when no token is missing, as of the last refill.
+    pub(crate) fn is_full(&self) -> bool {
+        self.units >= self.token_ceiling()
+    }
+
     /// Removes up to this many tokens.
     pub(crate) fn drain_tokens(&mut self, tokens: u64) {
         self.units = self.units.saturating_sub(tokens.saturating_mul(UNITS_PER_TOKEN));

@@ -19,7 +19,7 @@ use serde::de::IgnoredAny;
 use crate::app::AppState;
 use crate::http::access::OperatorCaller;
 use crate::meta_webhook::WhatsAppApi;
-use crate::meta_webhook::signed_body::SignedBody;
+use crate::meta_webhook::signed_body::ReplayedBody;
 use crate::rest::body_fields::FieldError;
 use crate::rest::envelope::DataResponse;
 use crate::rest::error::{ApiError, OperationError, code_list};
@@ -140,13 +140,13 @@ impl IngestAdmin {
     async fn ingest_webhook(
         &self,
         _operator: OperatorCaller,
-        body: SignedBody,
+        ReplayedBody(bytes): ReplayedBody,
     ) -> Result<DataResponse<IngestBody>, OperationError<IngestFails>> {
-        let probe = serde_json::from_slice::<WebhookProbe>(&body.bytes);
+        let probe = serde_json::from_slice::<WebhookProbe>(&bytes);
         if probe.is_ok_and(|probe| probe.entry.is_none()) {
             return Err(FieldError::missing_field("entry".to_owned()).into());
         }
-        let counts = WhatsAppApi(self.0.clone()).ingest_for_operator(body.bytes).await?;
+        let counts = WhatsAppApi::new(&self.0).ingest_for_operator(bytes).await?;
         tracing::info!(items = counts.items, skipped = counts.skipped, "operator had a webhook read");
         Ok(DataResponse(IngestBody::from_counts(counts.items, counts.skipped)))
     }

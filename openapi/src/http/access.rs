@@ -1,17 +1,19 @@
 //! Access classes, and the caller that an operation receives.
 //!
-//! Invariant: an operation that asks for a [`TenantCaller`] or [`OperatorCaller`] cannot run without the
-//! gateway having authenticated one. `route` says which class a path has, for the gateway and for the document.
+//! Invariant: an operation that asks for a [`TenantCaller`], an [`OperatorCaller`] or an [`UnverifiedWebhook`] cannot run without the
+//! gateway having let one in. `route` says which class a path has, for the gateway and for the document.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use kabar_actors::Caller;
 use kabar_core::domain::account::Secret;
+use kabar_core::meta::signature::ClaimedSignature;
 use poem::{FromRequest, Request, RequestBody, Result};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::http::body_budget::BodyShare;
 use crate::rest::error::{ApiError, ErrorCode};
 
 /// Credential that a path requires.
@@ -62,7 +64,28 @@ impl<'a> FromRequest<'a> for OperatorCaller {
     }
 }
 
+/// A webhook whose signature is well-formed, let in by the gateway and not verified yet.
+#[derive(Debug, Clone)]
+pub(crate) struct UnverifiedWebhook {
+    /// The signature that its header claims.
+    pub(crate) claimed: ClaimedSignature,
+    /// Memory that its body holds until it is verified.
+    pub(crate) share: Arc<BodyShare>,
+}
+
+impl<'a> FromRequest<'a> for UnverifiedWebhook {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
+        Ok(request.data::<Self>().cloned().ok_or_else(invalid_signature)?)
+    }
+}
+
 /// Refusal of a request without a key.
 pub(crate) fn missing_api_key() -> ApiError {
     ApiError::new(ErrorCode::MissingApiKey, "send Authorization: Bearer and your key")
+}
+
+/// Refusal of a webhook without a valid signature.
+pub(crate) fn invalid_signature() -> ApiError {
+    let message = "X-Hub-Signature-256 must be sha256= and the HMAC of the raw body by the app secret";
+    ApiError::new(ErrorCode::InvalidSignature, message)
 }

@@ -2,18 +2,20 @@
 //!
 //! Invariants: a request with a valid key costs one token of its class, whatever the response; a secret is
 //! never compared byte by byte, nor logged; the operator's token does not admit to tenant paths, and no key
-//! admits to operator paths.
+//! admits to operator paths; a webhook without a well-formed signature is refused before its body is read.
 
 use std::sync::Arc;
 
 use kabar_actors::{BudgetClass, Caller};
+use kabar_core::meta::signature;
+use kabar_core::meta::signature::ClaimedSignature;
 use poem::Request;
 use poem::http::header::AUTHORIZATION;
 use poem::http::{HeaderMap, Method};
 
 use super::context::{AdmittedTenant, RequestContext};
 use crate::app::AppState;
-use crate::http::access::{is_shown, missing_api_key};
+use crate::http::access::{invalid_signature, is_shown, missing_api_key};
 use crate::rest::error::{ApiError, ErrorCode};
 
 /// Returns the secret of `Authorization: Bearer <secret>`; the scheme's case does not matter (RFC 9110, 11.1).
@@ -21,6 +23,12 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, secret) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let secret = secret.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+}
+
+/// Checks the form of a webhook's signature, before there is a body to verify.
+pub(super) fn admit_webhook(headers: &HeaderMap) -> Result<ClaimedSignature, ApiError> {
+    let shown = headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
+    shown.and_then(ClaimedSignature::parse_header).ok_or_else(invalid_signature)
 }
 
 /// Checks the operator's token.

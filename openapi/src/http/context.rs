@@ -17,7 +17,7 @@ use tracing::Span;
 use tracing::field::{Empty, display};
 
 use super::compression::ContentCoding;
-use super::route::Route;
+use super::route::{Route, SurfaceScope};
 use crate::rest::prefer::WaitPreference;
 
 /// Facts about a request, known once its head is read.
@@ -29,6 +29,7 @@ pub(super) struct RequestContext {
     pub(super) encoding: Option<ContentCoding>,
     pub(super) origin: Option<HeaderValue>,
     pub(super) admitted: Option<AdmittedTenant>,
+    pub(super) scope: SurfaceScope,
     /// `true` when another node gave the response; it is complete already.
     pub(super) foreign: bool,
     pub(super) span: Span,
@@ -43,7 +44,12 @@ pub(super) struct AdmittedTenant {
 
 impl RequestContext {
     /// Reads the head of a request. A HEAD is handled as a GET from here on.
-    pub(super) fn read_head(request: &mut Request, clock: &Clock, origin: Option<HeaderValue>) -> Self {
+    pub(super) fn read_head(
+        request: &mut Request,
+        clock: &Clock,
+        origin: Option<HeaderValue>,
+        scope: SurfaceScope,
+    ) -> Self {
         let head_only = request.method() == Method::HEAD;
         if head_only {
             request.set_method(Method::GET);
@@ -68,6 +74,7 @@ impl RequestContext {
             encoding: ContentCoding::from_headers(request.headers()),
             origin,
             admitted: None,
+            scope,
             foreign: false,
             span,
         }

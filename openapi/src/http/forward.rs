@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use super::auth;
 use super::context::RequestContext;
 use super::gateway::Gateway;
 use super::route::Route;
-use super::{auth, request_body};
 use crate::app::AppState;
 use crate::http::access::{AccessClass, OperatorCaller, TenantCaller};
 use crate::rest::error::{ApiError, ErrorCode};
@@ -123,7 +123,7 @@ impl Gateway {
             return Ok(Some(misdirected_response()));
         }
         visit.note_account(&slot);
-        request_body::read_body(request, visit.route.body_limit().bytes_max(&self.app.limits)).await?;
+        self.read_request_body(request, visit.route).await?;
         let kept = keep_request(slot, request, visit).await;
         self.ask_others(&kept, peer).await
     }

@@ -1,6 +1,6 @@
 //! The single entry point: every request passes here, whatever its outcome.
 //!
-//! Order: request id → CORS preflight → another node's account → key → budget → suspension → cached response
+//! Order: request id → `Host` → CORS preflight → budget of refusals → another node's account → key → budget → suspension → cached response
 //! → body → operation → id, rate-limit and other headers → compression. Invariants: every response has a
 //! request id; every response to a valid key has the headers of its budget; every response other than 2xx and
 //! 3xx has the error envelope, panics included. It does not interpret operations.
@@ -12,17 +12,20 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use kabar_actors::{Caller, ResponseKey};
 use poem::endpoint::BoxEndpoint;
-use poem::http::Method;
-use poem::http::header::{ALLOW, HeaderValue, IF_NONE_MATCH};
-use poem::{Endpoint, IntoResponse, Request, Response};
+use poem::http::header::{ALLOW, HOST, HeaderValue, IF_NONE_MATCH};
+use poem::http::{Method, Version};
+use poem::{Endpoint as _, IntoResponse, Request, Response};
 use tracing::Instrument as _;
 
+use super::auth_refusals::AuthRefusals;
+use super::body_budget::BodyBudget;
 use super::context::RequestContext;
 use super::cors::CorsPolicy;
 use super::methods::{MethodTable, SITE_METHODS};
-use super::route::{ResponseOrigin, Route};
+use super::request_body::{BodyError, BodyRules, read_body};
+use super::route::{BodyLimit, ResponseOrigin, Route, SurfaceScope};
 use crate::app::AppState;
-use crate::http::access::{AccessClass, OperatorCaller, TenantCaller};
+use crate::http::access::{AccessClass, OperatorCaller, TenantCaller, UnverifiedWebhook};
 use crate::rest::error::{ApiError, ErrorCode};
 use crate::rest::poll::respond_to_poll;
 use crate::rest::prefer::PREFER;
@@ -39,6 +42,9 @@ pub(crate) struct Gateway {
     pub(super) methods: MethodTable,
     pub(super) pages: SitePages,
     pub(super) cors: CorsPolicy,
+    pub(super) refusals: AuthRefusals,
+    /// Memory for bodies that are not authenticated yet.
+    unauthenticated: Arc<BodyBudget>,
 }
 
 impl Gateway {
@@ -51,7 +57,9 @@ impl Gateway {
         let pages = SitePages::new(document, app.sandbox_keys.clone());
         let methods = MethodTable::new(documented);
         let cors = CorsPolicy::new(&app.allowed_origins);
-        Self { app, operations, methods, pages, cors }
+        let refusals = AuthRefusals::new(app.clock.clone(), app.metrics.clone());
+        let unauthenticated = BodyBudget::new(app.limits.unauthenticated_bytes.max(app.limits.ingress_bytes));
+        Self { app, operations, methods, pages, cors, refusals, unauthenticated }
     }
 
     async fn handle_request(
@@ -59,11 +67,22 @@ impl Gateway {
         mut request: Request,
         visit: &mut RequestContext,
     ) -> Result<Response, ApiError> {
+        if has_wrong_host(&request) {
+            return Err(ApiError::new(
+                ErrorCode::InvalidRequest,
+                "send exactly one Host header with an HTTP/1.1 request",
+            ));
+        }
+        if visit.scope == SurfaceScope::Health && !visit.route.is_health() {
+            return Err(ApiError::route_not_found());
+        }
         if let Some(preflight) = CorsPolicy::answer_preflight(&request, visit.origin.as_ref()) {
             return Ok(preflight);
         }
-        if visit.route.access == AccessClass::Tenant {
-            self.app.accounts.ensure_fresh_directory().await?;
+        match visit.route.access {
+            AccessClass::Tenant => self.app.accounts.ensure_fresh_directory().await?,
+            AccessClass::Operator => self.refusals.check_operator_address(&request)?,
+            AccessClass::Open => {}
         }
         if let Some(answer) = self.forward_request(&mut request, visit).await? {
             visit.foreign = true;
@@ -72,11 +91,14 @@ impl Gateway {
         match visit.route.access {
             AccessClass::Open => {}
             AccessClass::Operator => {
-                super::auth::admit_operator(&self.app, request.headers())?;
+                super::auth::admit_operator(&self.app, request.headers())
+                    .map_err(|refusal| self.refusals.note_operator_refusal(&request, refusal))?;
                 request.set_data(OperatorCaller { _let_in: () });
             }
             AccessClass::Tenant => {
-                let caller = super::auth::admit_tenant(&self.app, &request, visit).await?;
+                let caller = super::auth::admit_tenant(&self.app, &request, visit)
+                    .await
+                    .map_err(|refusal| self.refusals.note_key_refusal(&request, refusal))?;
                 self.note_account(&request, visit, &caller);
                 if let Some(response) = self.repeat_cached(&request, visit, &caller) {
                     return Ok(response);
@@ -99,10 +121,46 @@ impl Gateway {
         {
             return Ok(page);
         }
-        let bytes_max = visit.route.body_limit().bytes_max(&self.app.limits);
-        super::request_body::read_body(&mut request, bytes_max).await?;
+        self.read_request_body(&mut request, visit.route).await?;
         let kept = self.keep_for_move(&mut request, visit).await;
         self.operate_or_follow(request, kept, visit).await
+    }
+
+    /// Reads the body of a request that was admitted. Without a credential only a webhook has a body.
+    pub(super) async fn read_request_body(
+        &self,
+        request: &mut Request,
+        route: Route,
+    ) -> Result<(), ApiError> {
+        let bytes_max = route.body_limit().bytes_max(&self.app.limits);
+        if route.access != AccessClass::Open {
+            let rules = BodyRules { bytes_max, clock: &self.app.clock, share: None };
+            return read_body(request, rules).await.map_err(|error| self.note_body_error(error));
+        }
+        if route.body_limit() != BodyLimit::Webhook || request.method() != Method::POST {
+            return Ok(());
+        }
+        let claimed = super::auth::admit_webhook(request.headers()).inspect_err(|_refusal| {
+            self.app.metrics.webhook_unsigned.inc();
+        })?;
+        let share = Arc::new(self.unauthenticated.open_share());
+        let rules = BodyRules { bytes_max, clock: &self.app.clock, share: Some(&share) };
+        read_body(request, rules).await.map_err(|error| self.note_body_error(error))?;
+        request.set_data(UnverifiedWebhook { claimed, share });
+        Ok(())
+    }
+
+    fn note_body_error(&self, error: BodyError) -> ApiError {
+        match error {
+            BodyError::Refused(_) => {}
+            BodyError::TooSlow => {
+                self.app.metrics.slow_bodies.inc();
+            }
+            BodyError::NoBudget => {
+                self.app.metrics.refused_bodies.inc();
+            }
+        }
+        error.into()
     }
 
     /// Answers a poll from the response cache, if an earlier request had the same path and query and its page
@@ -182,13 +240,21 @@ impl Gateway {
     }
 }
 
-impl Endpoint for Gateway {
-    type Output = Response;
-
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+impl Gateway {
+    /// Answers a request that came to a listener of this scope.
+    pub(super) async fn answer(&self, mut request: Request, scope: SurfaceScope) -> Response {
         let origin = self.cors.allowed_origin(request.headers());
-        let visit = RequestContext::read_head(&mut request, &self.app.clock, origin);
+        let visit = RequestContext::read_head(&mut request, &self.app.clock, origin, scope);
         let span = visit.span.clone();
-        Ok(self.answer_request(request, visit).instrument(span).await)
+        self.answer_request(request, visit).instrument(span).await
     }
+}
+
+/// Returns `true` for an HTTP/1.1 request without exactly one `Host` (RFC 9112, 3.2).
+fn has_wrong_host(request: &Request) -> bool {
+    if request.version() != Version::HTTP_11 {
+        return false;
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    hosts.next().is_none() || hosts.next().is_some()
 }

@@ -1,61 +1,146 @@
 //! Reads request bodies whole, so that no operation gets a body beyond its limit.
 //!
-//! Runs after the key and the budget: an unauthenticated body is never kept.
+//! Invariants: runs after the key and the budget, so an unauthenticated body is never kept; only the body of a webhook,
+//! whose signature is over it, is read before, out of a common budget. A body that comes more slowly than
+//! [`BYTES_PER_WINDOW`] is refused. A body that is there already costs no timer.
 
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use kabar_core::clock::Clock;
 use poem::error::ReadBodyError;
 use poem::http::Method;
 use poem::http::header::CONTENT_LENGTH;
 use poem::{Body, Request};
 
-use crate::rest::error::ApiError;
+use super::body_budget::BodyShare;
+use crate::rest::error::{ApiError, ErrorCode};
+
+/// Time over which the rate of a body is measured. The first window asks for nothing.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+/// Bytes that each further window brings at least: 10 KiB a second (contract, section 28).
+const BYTES_PER_WINDOW: usize = 50 * 1024;
+
+/// Rules for reading a body.
+pub(super) struct BodyRules<'a> {
+    /// Limit of the body.
+    pub(super) bytes_max: usize,
+    /// Clock that measures the rate.
+    pub(super) clock: &'a Clock,
+    /// Share of the common budget that the body is read out of, while the request is not authenticated.
+    pub(super) share: Option<&'a BodyShare>,
+}
+
+/// Reason that a body was not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BodyError {
+    /// The request itself is at fault.
+    Refused(ApiError),
+    /// The body came too slowly.
+    TooSlow,
+    /// The common budget is used up.
+    NoBudget,
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Refused(refusal) => refusal,
+            BodyError::TooSlow => Self::new(
+                ErrorCode::InvalidRequest,
+                "the body came too slowly; send at least 10 KiB a second",
+            ),
+            BodyError::NoBudget => {
+                Self::new(ErrorCode::Overloaded, "too many bodies are being received; try again shortly")
+            }
+        }
+    }
+}
 
 /// Reads the body into memory, if the method has one.
-pub(super) async fn read_body(request: &mut Request, bytes_max: usize) -> Result<(), ApiError> {
+pub(super) async fn read_body(request: &mut Request, rules: BodyRules<'_>) -> Result<(), BodyError> {
     // A GET's body has no meaning (RFC 9110, 9.3.1), and is not read.
     if request.method() == Method::GET {
         return Ok(());
     }
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|bytes: u64| usize::try_from(bytes).map_or(true, |bytes| bytes > bytes_max)) {
-        return Err(ApiError::payload_too_large(bytes_max));
+    let announced = announced.map(|bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX));
+    if announced.is_some_and(|bytes| bytes > rules.bytes_max) {
+        return Err(BodyError::Refused(ApiError::payload_too_large(rules.bytes_max)));
     }
-    match request.take_body().into_bytes_limit(bytes_max).await {
-        Ok(bytes) => {
-            request.set_body(Body::from_bytes(bytes));
-            Ok(())
+    let chunks = request.take_body().into_bytes_stream();
+    let bytes = collect_chunks(chunks, announced, &rules).await?;
+    request.set_body(Body::from_bytes(bytes));
+    Ok(())
+}
+
+/// Body read so far. A body of one chunk is not copied.
+#[derive(Default)]
+struct CollectedBody {
+    only: Bytes,
+    many: BytesMut,
+}
+
+impl CollectedBody {
+    fn len(&self) -> usize {
+        self.only.len() + self.many.len()
+    }
+
+    fn push_chunk(&mut self, chunk: Bytes, announced: Option<usize>) {
+        if self.len() == 0 {
+            self.only = chunk;
+            return;
         }
-        Err(ReadBodyError::PayloadTooLarge) => Err(ApiError::payload_too_large(bytes_max)),
-        Err(error) => Err(ApiError::from(&error)),
+        if self.many.is_empty() {
+            self.many.reserve(announced.unwrap_or_default().max(self.only.len() + chunk.len()));
+            self.many.extend_from_slice(&std::mem::take(&mut self.only));
+        }
+        self.many.extend_from_slice(&chunk);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.many.is_empty() { self.only } else { self.many.freeze() }
+    }
+}
+
+async fn collect_chunks(
+    chunks: impl Stream<Item = std::io::Result<Bytes>>,
+    announced: Option<usize>,
+    rules: &BodyRules<'_>,
+) -> Result<Bytes, BodyError> {
+    let mut chunks = pin!(chunks);
+    let mut body = CollectedBody::default();
+    let mut wanted = 0;
+    loop {
+        let before = body.len();
+        let mut window = pin!(rules.clock.sleep_for(RATE_WINDOW));
+        loop {
+            // A chunk that is there goes before the end of the window.
+            let chunk = tokio::select! {
+                biased;
+                chunk = chunks.next() => chunk,
+                () = &mut window => break,
+            };
+            let Some(chunk) = chunk else { return Ok(body.into_bytes()) };
+            let chunk =
+                chunk.map_err(|error| BodyError::Refused(ApiError::from(&ReadBodyError::Io(error))))?;
+            if body.len() + chunk.len() > rules.bytes_max {
+                return Err(BodyError::Refused(ApiError::payload_too_large(rules.bytes_max)));
+            }
+            if rules.share.is_some_and(|share| !share.take_bytes(chunk.len())) {
+                return Err(BodyError::NoBudget);
+            }
+            body.push_chunk(chunk, announced);
+        }
+        if body.len() - before < wanted {
+            return Err(BodyError::TooSlow);
+        }
+        wanted = BYTES_PER_WINDOW;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::BodyLimits;
-    use crate::http::route::{Resource, Route};
-    use crate::rest::error::ErrorCode;
-
-    async fn outcome_at(path: &str, bytes: usize, announced: bool) -> Result<(), ErrorCode> {
-        let limits = BodyLimits { json_bytes: 8, ingress_bytes: 16, component_bytes: 32 };
-        let builder = Request::builder().method(Method::POST).uri_str(path);
-        let builder = if announced { builder.header(CONTENT_LENGTH, bytes) } else { builder };
-        let mut request = builder.body(vec![b'x'; bytes]);
-        read_body(&mut request, Route::parse_path(path).body_limit().bytes_max(&limits))
-            .await
-            .map_err(|error| error.code())
-    }
-
-    #[tokio::test]
-    async fn bodies_end_at_the_limit_announced_or_not() {
-        for announced in [true, false] {
-            let webhook = Resource::WhatsAppWebhook.path_template();
-            for (path, bytes_max) in [("/v1/x", 8), (webhook, 16), ("/v1/plugins/plg_1/versions", 32)] {
-                assert_eq!(outcome_at(path, bytes_max, announced).await, Ok(()));
-                let beyond = outcome_at(path, bytes_max + 1, announced).await;
-                assert_eq!(beyond, Err(ErrorCode::PayloadTooLarge));
-            }
-        }
-    }
-}
+mod tests;

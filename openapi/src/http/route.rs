@@ -11,6 +11,15 @@ use kabar_core::domain::account::PhoneNumberId;
 use super::access::AccessClass;
 use crate::app::BodyLimits;
 
+/// Paths that a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SurfaceScope {
+    /// All of them.
+    Everything,
+    /// Liveness, readiness and metrics.
+    Health,
+}
+
 /// Limit of the request bodies of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyLimit {
@@ -279,6 +288,11 @@ impl Route {
     pub(crate) fn account_in(self, path: &str) -> Option<&str> {
         let (start, end) = self.account?;
         path.get(start..end)
+    }
+
+    /// Returns `true` for what a listener for health checks serves.
+    pub(crate) const fn is_health(self) -> bool {
+        matches!(self.resource, Some(Resource::Health | Resource::Readiness | Resource::Metrics))
     }
 
     /// Returns the limit of the request's body.

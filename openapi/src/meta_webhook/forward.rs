@@ -14,7 +14,7 @@ use poem::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use poem::http::{Method, StatusCode};
 use tracing::field::Empty;
 
-use super::signed_body::SignedBody;
+use super::signed_body::VerifiedBody;
 use crate::app::AppState;
 use crate::http::forward::{FORWARDED, send_to_peer};
 use crate::http::route::Resource;
@@ -23,7 +23,7 @@ use crate::http::route::Resource;
 /// owners of the accounts have to be looked up anew.
 pub(super) async fn hand_on<'a>(
     app: &AppState,
-    body: &SignedBody,
+    body: &VerifiedBody,
     peer: &NodePeer,
     slots: impl Iterator<Item = &'a Arc<AccountEntry>> + Clone,
 ) -> bool {
@@ -32,7 +32,7 @@ pub(super) async fn hand_on<'a>(
     let onward = ForwardRequest {
         method: Method::POST,
         target: Resource::WhatsAppWebhook.path_template(),
-        headers: build_headers(body.signature.as_deref(), &names.join(",")),
+        headers: build_headers(&body.signature.header_value(), &names.join(",")),
         body: body.bytes.clone(),
     };
     let address = &peer.address;
@@ -54,14 +54,12 @@ pub(super) async fn hand_on<'a>(
     false
 }
 
-fn build_headers(signature: Option<&str>, names: &str) -> HeaderMap {
+fn build_headers(signature: &str, names: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let texts = [(signature::HEADER, signature), (FORWARDED, Some(names))];
+    let texts = [(signature::HEADER, signature), (FORWARDED, names)];
     for (name, text) in texts {
-        if let (Ok(name), Some(Ok(value))) =
-            (name.parse::<poem::http::HeaderName>(), text.map(HeaderValue::from_str))
-        {
+        if let (Ok(name), Ok(value)) = (name.parse::<poem::http::HeaderName>(), HeaderValue::from_str(text)) {
             headers.insert(name, value);
         }
     }

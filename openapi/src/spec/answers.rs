@@ -55,7 +55,9 @@ const fn of_door(access: AccessClass) -> &'static [ErrorCode] {
     };
     match access {
         AccessClass::Open => &[InvalidRequest, InternalError],
-        AccessClass::Operator => &[InvalidRequest, MissingApiKey, InvalidApiKey, InternalError],
+        AccessClass::Operator => {
+            &[InvalidRequest, MissingApiKey, InvalidApiKey, RateLimitExceeded, InternalError]
+        }
         AccessClass::Tenant => &[
             InvalidRequest,
             MissingApiKey,

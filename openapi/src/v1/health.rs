@@ -3,9 +3,10 @@
 //! Liveness ignores dependencies, so that an unavailable database does not get the process killed; readiness
 //! names each one.
 
+mod readiness_probe;
+
 use std::sync::Arc;
 
-use kabar_core::cause::cause;
 use kabar_core::redis::RedisState;
 use poem::http::header::CONTENT_TYPE;
 use poem::{IntoResponse, Response};
@@ -13,6 +14,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchem
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
+use self::readiness_probe::ReadinessProbe;
 use crate::app::AppState;
 use crate::rest::envelope;
 use crate::rest::envelope::DataResponse;
@@ -118,7 +120,13 @@ impl ApiResponse for MetricsText {
 
 /// Operations on the server itself.
 #[derive(Debug, Clone)]
-pub(crate) struct HealthApi(pub(crate) Arc<AppState>);
+pub(crate) struct HealthApi(Arc<AppState>, Arc<ReadinessProbe>);
+
+impl HealthApi {
+    pub(crate) fn new(app: &Arc<AppState>) -> Self {
+        Self(app.clone(), Arc::new(ReadinessProbe::new(app.store.clone())))
+    }
+}
 
 #[OpenApi(tag = "ApiTag::Server")]
 impl HealthApi {
@@ -140,11 +148,10 @@ impl HealthApi {
         if self.0.stopping.is_cancelled() {
             return Err(ApiError::new(ErrorCode::Overloaded, "the server is stopping").into());
         }
-        self.0.store.ping().await.map_err(|error| {
-            tracing::warn!(error = cause(&error), "not ready");
-            ApiError::new(ErrorCode::StorageUnavailable, "the database does not answer")
-                .with_param("database")
-        })?;
+        if !self.1.probe_database().await {
+            let refusal = ApiError::new(ErrorCode::StorageUnavailable, "the database does not answer");
+            return Err(refusal.with_param("database").into());
+        }
         Ok(DataResponse(ReadinessBody::ready(self.0.memory.state())))
     }
 

@@ -12,6 +12,7 @@ use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, delays, patiently,
 /// A running `kabar serve`. It dies with this value.
 pub(crate) struct Child {
     process: Process,
+    address: SocketAddr,
     /// Nobody's client of it.
     pub(crate) anyone: Client,
 }
@@ -23,6 +24,24 @@ impl Child {
         let address = free.local_addr().unwrap();
         drop(free);
         Self::start_at(address, folder, database_url, graph, &[]).await
+    }
+
+    /// The same as a process that may open this many files. It sends to no WhatsApp.
+    pub(crate) async fn start_with_descriptors(descriptors: u32, folder: &Path, database_url: &str) -> Self {
+        let address = Self::lasting_address();
+        let mut command = Command::new("/bin/sh");
+        command.args([
+            "-c",
+            &format!("ulimit -n {descriptors}; exec \"$0\" serve"),
+            env!("CARGO_BIN_EXE_kabar"),
+        ]);
+        serving_environment(&mut command, address, folder, database_url, "http://127.0.0.1:9");
+        Self::await_serving(command, address).await
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The same with a log on a full disk.
@@ -42,7 +61,7 @@ impl Child {
             }
         })
         .await;
-        Self { process, anyone: Client::new(&format!("http://{address}")) }
+        Self { process, address, anyone: Client::new(&format!("http://{address}")) }
     }
 
     /// An address to start at again and again: of ports that the system gives to nobody.
@@ -60,12 +79,13 @@ impl Child {
         graph: &str,
         settings: &[(&str, &str)],
     ) -> Self {
-        let mut process = serve_command(address, folder, database_url, graph)
-            .envs(settings.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = serve_command(address, folder, database_url, graph);
+        command.envs(settings.iter().copied());
+        Self::await_serving(command, address).await
+    }
+
+    async fn await_serving(mut command: Command, address: SocketAddr) -> Self {
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // The log says when it serves; it is read on, so that the pipes never fill.
         let (out, err) = (process.stdout.take().unwrap(), process.stderr.take().unwrap());
         let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
@@ -94,7 +114,7 @@ impl Child {
             }
         })
         .await;
-        Self { process, anyone: Client::new(&format!("http://{address}")) }
+        Self { process, address, anyone: Client::new(&format!("http://{address}")) }
     }
 
     /// Lets none of its files grow beyond so many bytes, as a full disk would; `None` lets them grow.
@@ -139,8 +159,19 @@ impl Child {
 
 fn serve_command(address: SocketAddr, folder: &Path, database_url: &str, graph: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kabar"));
+    command.arg("serve");
+    serving_environment(&mut command, address, folder, database_url, graph);
     command
-        .arg("serve")
+}
+
+fn serving_environment(
+    command: &mut Command,
+    address: SocketAddr,
+    folder: &Path,
+    database_url: &str,
+    graph: &str,
+) {
+    command
         .env_clear()
         .env("KABAR_LISTEN", address.to_string())
         .env("KABAR_DATABASE_URL", database_url)
@@ -152,5 +183,4 @@ fn serve_command(address: SocketAddr, folder: &Path, database_url: &str, graph: 
         .envs(delays::chosen().map(|delays| (delays::VARIABLE, delays)))
         .current_dir(folder)
         .kill_on_drop(true);
-    command
 }

@@ -8,6 +8,7 @@ use crate::harness::{
 };
 
 mod neighbours;
+mod strangers;
 
 const PATH: &str = "/webhooks/whatsapp";
 

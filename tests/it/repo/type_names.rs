@@ -6,8 +6,9 @@ use super::Complaints;
 use super::source::{Source, all, code_of};
 
 /// Names that a trait of another crate asks for.
-const FOREIGN: [&str; 13] = [
+const FOREIGN: [&str; 15] = [
     "Arguments",
+    "Data",
     "Err",
     "Error",
     "Future",
@@ -20,6 +21,7 @@ const FOREIGN: [&str; 13] = [
     "RawValueType",
     "State",
     "Target",
+    "Value",
 ];
 /// Endings of types that exist once in each layer.
 const LAYERED: [&str; 3] = ["Body", "Error", "Row"];
