@@ -1,6 +1,6 @@
 //! Budget per client address: refusals a minute that an address may cause.
 //!
-//! Invariants: pure; the caller passes the time in. At most [`BLOCKS_MAX`] addresses are kept: further ones share one
+//! Invariants: pure; the caller passes the time in. At most `BLOCKS_MAX` addresses are kept: further ones share one
 //! budget, so a client with many addresses neither grows the table nor empties it.
 
 use std::collections::HashMap;

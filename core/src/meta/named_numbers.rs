@@ -1,7 +1,7 @@
 //! Reads the accounts that a webhook names, and nothing else of it.
 //!
 //! Invariants: pure. No tree of the body is built and nothing is kept but the names, so the work before a signature is
-//! verified is bounded by the body's length, and its memory by [`TARGETS_MAX`]. An unreadable piece affects no other.
+//! verified is bounded by the body's length, and its memory by `TARGETS_MAX`. An unreadable piece affects no other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
