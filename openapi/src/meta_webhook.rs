@@ -114,7 +114,7 @@ impl WhatsAppApi {
 /// Attempts to find the owners of a webhook's accounts while they move.
 const NODES_MAX: usize = 3;
 
-/// What became of the items of a webhook.
+/// Counts of the items of a webhook, by outcome.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct IngestCounts {
     /// Items that were taken in.

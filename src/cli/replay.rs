@@ -31,7 +31,7 @@ pub struct ReplayArgs {
     stored: Option<String>,
 }
 
-/// What became of the webhooks of one file.
+/// Outcome of the webhooks of one file.
 #[derive(Debug, Default)]
 struct ReplayCounts {
     webhooks: u64,

@@ -79,7 +79,7 @@ impl OccasionKind {
     }
 }
 
-/// What an occasion is built from.
+/// Parts from which an occasion is built.
 pub(super) struct OccasionScene<'a> {
     pub(super) number: &'a SimulatedNumber,
     pub(super) customer: &'a SimulatedCustomer,

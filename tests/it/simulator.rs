@@ -85,7 +85,7 @@ impl Stage {
     }
 
     async fn status(&mut self) -> StatusReport {
-        let InboundFact::Status(report) = self.item().await.fact else { panic!("nobody was to write") };
+        let InboundFact::Status(report) = self.item().await.fact else { panic!("no customer was to write") };
         *report
     }
 

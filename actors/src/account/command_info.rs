@@ -21,7 +21,7 @@ pub(super) fn moves_of(changes: &AccountChanges) -> Vec<MessageMove> {
     outbound.map(moved).collect()
 }
 
-/// What a commit teaches of contacts.
+/// Counts of what a commit teaches of contacts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct IdentityCounts {
     /// Contacts that were merged into another one.

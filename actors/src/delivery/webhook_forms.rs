@@ -69,7 +69,7 @@ pub(super) fn request_form(
     }
 }
 
-/// What the bodies of a page show besides their events.
+/// Rows that the bodies of a page show besides their events.
 struct ShownRows {
     /// By the key of their message, in the order in which they came.
     raw: HashMap<Arc<str>, Vec<RawItem>>,

@@ -107,7 +107,7 @@ fn apply_item(draft: &mut Draft<'_>, item: &InboundItem) -> Result<(), RowNotLoa
             Ok(())
         }
         InboundFact::Account(notice) => {
-            // What an account was when WhatsApp said so first may have changed since.
+            // The account may have changed since WhatsApp said so first.
             if !draft.repeats_notice(raw)? {
                 apply_account_notice(draft, notice);
             }

@@ -58,14 +58,14 @@ pub struct RawItem {
 /// One item of a webhook that concerns one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundItem {
-    /// What it says.
+    /// Its statement.
     pub fact: InboundFact,
     /// The item as it came. Of what becomes an event whole, and of news about the account in it, the value; its key
     /// is equal when WhatsApp repeats it. `None` for what only accompanies another item.
     pub raw: Option<RawItem>,
 }
 
-/// What an item says.
+/// Statement of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InboundFact {
     /// A message, in either direction.
@@ -152,7 +152,7 @@ pub struct InboundMessage {
     pub content: Arc<str>,
     /// The type's object, JSON as text; the whole message when unsupported.
     pub payload: Arc<str>,
-    /// What it refers to.
+    /// Reference to another message.
     pub context: Option<MessageContext>,
     /// Click on an ad that led to it, JSON as text.
     pub referral: Option<Arc<str>>,

@@ -106,9 +106,9 @@ pub struct Message {
     pub content: Arc<str>,
     /// The type's object, JSON as text.
     pub payload: Arc<str>,
-    /// What it refers to.
+    /// Reference to another message.
     pub context: Option<MessageContext>,
-    /// What most messages lack.
+    /// Details that most messages lack.
     pub details: MessageDetails,
     /// Reason for its failure; `None` unless it failed.
     pub error: Option<MessageError>,

@@ -48,7 +48,7 @@ impl MessageSource {
     }
 }
 
-/// What a message refers to.
+/// Reference of a message to another, to a product, or to where it was forwarded from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageContext {
     /// WhatsApp's id of the message that this one answers, in the form that is stored here.

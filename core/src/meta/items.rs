@@ -34,7 +34,7 @@ pub(super) struct ItemOrigin {
     pub(super) standby: bool,
 }
 
-/// What is known of all items of one list.
+/// Facts about all items of one list.
 pub(super) struct ItemSetting<'a> {
     pub(super) origin: ItemOrigin,
     pub(super) cards: &'a ContactCards,

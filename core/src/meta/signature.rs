@@ -2,8 +2,8 @@
 //!
 //! Invariants: the raw bytes are signed, never a parsed and rewritten body. The time of a check depends on
 //! the number of secrets tried, never on their content. An empty secret signs nothing. The caller decides for
-//! which accounts a secret is valid, so [`verify_body`] returns the secret that matched. A header that is not
-//! well-formed is refused by [`ClaimedSignature::parse_header`] before there is a body.
+//! which accounts a secret is valid, so [`ClaimedSignature::find_signer`] returns the secret that matched. A
+//! header that is not well-formed is refused by [`ClaimedSignature::parse_header`] before there is a body.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -71,16 +71,6 @@ impl ClaimedSignature {
     }
 }
 
-/// Returns the candidate secret that signed the body. `None` when none did, or the header is not a signature.
-#[must_use]
-pub fn verify_body<'a>(
-    header: Option<&str>,
-    body: &[u8],
-    candidates: impl IntoIterator<Item = &'a Secret>,
-) -> Option<&'a Secret> {
-    ClaimedSignature::parse_header(header?)?.find_signer(body, candidates)
-}
-
 fn compute_digest(secret: &Secret, body: &[u8]) -> [u8; DIGEST_BYTES] {
     // The secret is needed as the key.
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104, section 2)")]
@@ -93,6 +83,14 @@ fn compute_digest(secret: &Secret, body: &[u8]) -> [u8; DIGEST_BYTES] {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn verify_body<'a>(
+        header: Option<&str>,
+        body: &[u8],
+        candidates: impl IntoIterator<Item = &'a Secret>,
+    ) -> Option<&'a Secret> {
+        ClaimedSignature::parse_header(header?)?.find_signer(body, candidates)
+    }
 
     #[test]
     fn the_known_vector_verifies() {

@@ -103,7 +103,7 @@ struct ChangePlace {
     told_at: Arc<str>,
 }
 
-/// What an entry says of all its changes.
+/// Facts about all changes of an entry.
 struct EntryHeading {
     id: Option<Arc<str>>,
     /// As it is written; empty when there is none.

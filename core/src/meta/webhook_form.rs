@@ -55,7 +55,7 @@ struct ItemStatus {
     reported: bool,
 }
 
-/// What an item is rendered with.
+/// Input to the rendering of an item.
 #[derive(Debug, Clone, Copy)]
 pub struct FormFacts<'a> {
     /// Account of the log.
@@ -319,7 +319,7 @@ struct ItemLists {
     calls: Option<[Box<RawValue>; 1]>,
 }
 
-/// What this server adds beside Meta's members.
+/// Members that this server adds beside Meta's.
 #[derive(Serialize)]
 struct KirimMember {
     delivery_id: String,

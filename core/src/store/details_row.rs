@@ -20,7 +20,7 @@ const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// What a message refers to.
+/// Reference of a message to another.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ContextRow<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -99,7 +99,7 @@ impl<'a> IdentityRow<'a> {
     }
 }
 
-/// What one item states about a person.
+/// Statement of one item about a person.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PartyRow<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]

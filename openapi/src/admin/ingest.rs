@@ -39,7 +39,7 @@ code_list! {
     StoredIngestFails = [InvalidFieldValue, InvalidCursor, ResourceNotFound, StorageUnavailable, Overloaded];
 }
 
-/// What became of a webhook.
+/// Outcome of a webhook.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "Ingest", example)]
 pub(crate) struct IngestBody {

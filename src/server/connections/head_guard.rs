@@ -15,7 +15,7 @@ const PREFACE_LINE: &[u8] = b"PRI * HTTP/2.0";
 /// Bytes of HTTP/2's preface after its first line (RFC 9113, 3.4).
 const PREFACE_REST: u64 = 8;
 
-/// What the next byte belongs to.
+/// Part of the head to which the next byte belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WirePart {
     /// A line of a head, or the time between requests.
@@ -32,7 +32,7 @@ enum WirePart {
     Preface(u64),
     /// Nothing that this guard follows: HTTP/2 frames.
     Frames,
-    /// What follows a line that was spoilt; `true` until the end of the head is added.
+    /// Bytes behind a line that was spoilt; `true` until the end of the head is added.
     Spoilt(bool),
 }
 

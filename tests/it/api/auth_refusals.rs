@@ -60,7 +60,7 @@ async fn wrong_api_keys_are_counted_and_shut_out_no_valid_one() {
     let answer = guesser.get("/v1/me").await;
     answer.refused(429, "rate_limit_exceeded");
     assert!(answer.number("Retry-After") >= 1);
-    assert_eq!(answer.header("X-RateLimit-Limit"), None, "it is nobody's budget");
+    assert_eq!(answer.header("X-RateLimit-Limit"), None, "no tenant's budget is shown");
     assert_eq!(server.metric("kabar_api_key_refused_total").await, 601);
     tenant.api.get("/v1/me").await.is(200);
     server.operator.get(PATH).await.is(200);

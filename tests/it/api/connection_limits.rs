@@ -58,7 +58,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
     });
     join_all(ended).await;
     assert_eq!(server.server().metrics.overdue_connections.get(), 7);
-    // Whoever says a whole head is not hung up on, as long as the answer may take.
+    // A client that has sent a whole head is not hung up on, as long as the answer may take.
     let tenant = server.tenant().await;
     let page = tenant.get("conversations").await;
     let headers = [("Prefer", "wait=60"), ("If-None-Match", &*page.etag())];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::inbound::InboundItem;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::meta::signature;
+use kabar_core::meta::signature::{self, ClaimedSignature};
 use kabar_core::meta::translate::translate_webhook;
 use poem::http::StatusCode;
 use poem::listener::TcpAcceptor;
@@ -63,7 +63,8 @@ impl Endpoint for WebhookSink {
 
     async fn call(&self, mut request: Request) -> poem::Result<StatusCode> {
         let body = request.take_body().into_bytes_limit(3_000_000).await?;
-        if signature::verify_body(request.header(signature::HEADER), &body, [&self.secret]).is_none() {
+        let claimed = request.header(signature::HEADER).and_then(ClaimedSignature::parse_header);
+        if claimed.and_then(|claimed| claimed.find_signer(&body, [&self.secret])).is_none() {
             return Ok(StatusCode::UNAUTHORIZED);
         }
         let left = self.refusals.left.load(Ordering::SeqCst);

@@ -75,7 +75,7 @@ fn find_owner(
     Ok(contact)
 }
 
-/// What an item did to its conversation.
+/// Change of a conversation by an item.
 #[derive(Clone, Copy)]
 struct ConversationNews {
     new: bool,

@@ -99,7 +99,8 @@ fn another_user_id_contradicts_unless_the_portfolio_id_agrees() {
 }
 
 proptest! {
-    /// What is known in the end does not depend on the order of what taught it, but for which number is current.
+    /// The identifiers known in the end do not depend on the order of the items that taught them; which number is
+    /// current does.
     #[test]
     fn learning_commutes(order in Just(vec![0_usize, 1, 2, 3, 4]).prop_shuffle()) {
         let parties = [

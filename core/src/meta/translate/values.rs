@@ -15,7 +15,7 @@ use crate::meta::parties::ContactCards;
 use crate::meta::raw_members::{self, RawMembers};
 use crate::meta::{fields, item_fields, status_report};
 
-/// What a contact writes.
+/// Messages that a contact writes.
 const INBOUND: ItemOrigin =
     ItemOrigin { direction: Direction::Inbound, source: MessageSource::Inbound, standby: false };
 

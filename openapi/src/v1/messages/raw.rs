@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::rest::text::FreeObject;
 
-/// What WhatsApp sent about one message, as it came.
+/// Items that WhatsApp sent about one message, as they came.
 #[derive(Debug, Clone, Default, Serialize, Object)]
 #[oai(rename = "RawMessage", example)]
 pub(crate) struct RawMessageBody {
