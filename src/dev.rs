@@ -49,7 +49,7 @@ pub async fn run_dev(settings: &Settings, stop: CancellationToken) -> anyhow::Re
     let (tasks, quiet) = (TaskTracker::new(), CancellationToken::new());
     let webhook_url = format!("http://{address}/webhooks/whatsapp");
     let simulator =
-        start_simulator(settings, &webhook_url, secrets.app_secret.clone(), &tasks, &quiet).await?;
+        start_simulator(settings, &webhook_url, secrets.signing_secret()?, &tasks, &quiet).await?;
     let graph = settings.whatsapp.base_url.clone().unwrap_or_else(|| simulator.base_url());
     let clock = Arc::new(Clock::system_clock());
     let server = RunningServer::start(settings, secrets.clone(), &graph, listener, clock).await?;
@@ -86,7 +86,10 @@ fn serving_secrets(settings: &Settings, sandbox: &DevSandbox) -> ServingSecrets 
     let or = |given: &Option<Secret>, made: &str| given.clone().unwrap_or_else(|| Secret::new(made));
     ServingSecrets {
         operator_token: or(&settings.operator_token, sandbox.operator_token()),
-        app_secret: or(&settings.whatsapp.app_secret, sandbox.app_secret()),
+        app_secrets: match settings.whatsapp.app_secrets.as_slice() {
+            [] => vec![Secret::new(sandbox.app_secret())],
+            given => given.to_vec(),
+        },
         verify_token: or(&settings.whatsapp.verify_token, sandbox.verify_token()),
         sandbox_keys: settings.listen.ip().is_loopback().then(PendingSandboxKeys::default),
     }

@@ -5,5 +5,7 @@ pub mod cli;
 pub mod dev;
 pub mod logging;
 mod plugin_runtime;
+pub mod serve;
 pub mod server;
+pub mod signals;
 pub mod simulator;

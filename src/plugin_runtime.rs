@@ -4,18 +4,22 @@
 //! only with this server's signature, and compiled anew from the component when it is missing. A version that
 //! cannot be loaded fails its own runs, and no others.
 
+mod artifact_folder;
 mod attempt_result;
 mod guarded_fetcher;
 mod stored_raw;
 mod version_cache;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kabar_actors::TenantDirectory;
+use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
-use kabar_core::config::{HookLimits, Settings};
+use kabar_core::config::{HookLimits, HookSettings, Settings};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::event::{Event, EventType};
 use kabar_core::domain::organisation::PriceTier;
@@ -29,9 +33,11 @@ use kabar_core::ports::{
 use kabar_core::store::Store;
 use kabar_openapi::MessageDrafts;
 use kabar_plugins::{
-    CompileError, ComponentUpload, HostOptions, HttpFetcher, Invocation, LoadedVersion, OutboundMode,
-    PluginHost, RunLimits, sample,
+    COMPILED_BYTES_MAX, CompileError, ComponentUpload, HostOptions, HttpFetcher, Invocation, LoadedVersion,
+    OutboundMode, PluginHost, RunLimits, sample,
 };
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::COMPILER_ARGUMENTS;
 pub(crate) use guarded_fetcher::GuardedFetcher;
@@ -52,10 +58,17 @@ pub(crate) struct PluginRuntime {
     store: Store,
     clock: Arc<Clock>,
     directory: TenantDirectory,
-    /// Limits of a run, by the tier of its tenant.
-    limits: [(PriceTier, RunLimits); PriceTier::ALL.len()],
+    /// Limits by the tier of the tenant; they may change while the server runs.
+    settings: ArcSwap<HookSettings>,
     cache: VersionCache,
+    /// Notified when a sweep is wanted.
+    sweep: Notify,
 }
+
+/// Longest time between two sweeps: other nodes delete versions as well.
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+/// Time between two sweeps, at least: many deletions are one sweep.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
 impl PluginRuntime {
     /// Starts the host.
@@ -74,14 +87,38 @@ impl PluginRuntime {
             compiler: compiler_mode(),
             ..HostOptions::new(store.secrets().artefact_key)
         };
-        let limits = PriceTier::ALL.map(|tier| {
-            let HookLimits { cpu, wall, memory_bytes, log_bytes } = wanted.limits_of(tier);
-            (tier, RunLimits { cpu, wall, memory_bytes, log_bytes, ..RunLimits::default() })
-        });
         let host =
             PluginHost::new(options, ports.fetch, Arc::new(MessageDrafts))?.with_event_form(ports.form);
         let host = host.with_raw_messages(Arc::new(StoredRaw(store.clone())));
-        Ok(Self { host, store, directory, clock, limits, cache: VersionCache::open(settings) })
+        let cache = VersionCache::open(settings);
+        let settings = ArcSwap::from_pointee(settings.hooks.clone());
+        Ok(Self { host, store, directory, clock, settings, cache, sweep: Notify::new() })
+    }
+
+    /// Puts the limits of newer settings in force, from the next run and the next upload on.
+    pub(crate) fn apply_settings(&self, settings: &HookSettings) {
+        self.settings.store(Arc::new(settings.clone()));
+    }
+
+    /// Removes compiled forms of versions that are gone: at once, then on request, and each hour.
+    pub(crate) async fn sweep_artifacts(self: Arc<Self>, stopping: CancellationToken) {
+        let sweeping = async {
+            self.cache.remove_parts().await;
+            loop {
+                if let Err(error) = self.cache.remove_remnants(&self.store).await {
+                    tracing::warn!(error = cause(&error), "compiled components not swept");
+                }
+                tokio::time::sleep(SWEEP_PAUSE).await;
+                tokio::select! {
+                    () = self.sweep.notified() => {}
+                    () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = sweeping => {}
+        }
     }
 
     /// Returns a loaded version.
@@ -92,28 +129,33 @@ impl PluginRuntime {
     ) -> Result<Arc<LoadedVersion>, Arc<str>> {
         let load = async {
             if let Some(artefact) = self.cache.read_artifact(id).await
-                && let Ok(version) = self.host.load(&artefact)
+                && let Ok(version) = self.host.load(&artefact).await
             {
                 return Ok(version);
             }
             let wasm = self.store.plugin_bytes(id).await.map_err(|error| Arc::from(error.to_string()))?;
             let wasm = wasm
                 .ok_or_else(|| Arc::<str>::from("the version is not kept any more; activate another one"))?;
-            let compiled = self.host.compile(build_upload(plugin, wasm, &self.clock)).await;
+            // It was taken once, perhaps in another tier.
+            let upload = build_upload(plugin, wasm, COMPILED_BYTES_MAX, &self.clock);
+            let compiled = self.host.compile(upload).await;
             let compiled = compiled.map_err(|error| Arc::<str>::from(error.to_string()))?;
             self.cache.write_artifact(id, &compiled.artefact).await;
-            self.host.load(&compiled.artefact).map_err(|error| error.to_string().into())
+            self.host.load(&compiled.artefact).await.map_err(|error| error.to_string().into())
         };
         self.cache.get_or_load(id, Box::pin(load)).await
     }
 
-    fn limits_of(&self, organisation: OrganisationId) -> RunLimits {
+    fn limits_of(&self, organisation: OrganisationId) -> HookLimits {
         // A removed organisation has the limits of the lowest tier for its last runs.
         let tier = self.directory.find_organisation(organisation).map_or(PriceTier::Free, |known| known.tier);
-        self.limits
-            .iter()
-            .find(|(known, _)| *known == tier)
-            .map_or_else(RunLimits::default, |(_, limits)| *limits)
+        self.settings.load().limits_of(tier)
+    }
+
+    fn run_limits(&self, organisation: OrganisationId) -> RunLimits {
+        let HookLimits { cpu, wall, memory_bytes, log_bytes, compiled_bytes: _ } =
+            self.limits_of(organisation);
+        RunLimits { cpu, wall, memory_bytes, log_bytes, ..RunLimits::default() }
     }
 
     async fn run_hook(
@@ -139,7 +181,7 @@ impl PluginRuntime {
             secrets: plugin.secrets.clone(),
             allowed_hosts: plugin.allowed_hosts.clone(),
             kv: seen.clone(),
-            limits: self.limits_of(plugin.organisation_id),
+            limits: self.run_limits(plugin.organisation_id),
             now: self.clock.read_now(),
             seed: rand::random(),
             outbound,
@@ -161,10 +203,11 @@ fn compiler_mode() -> kabar_plugins::CompilerMode {
     }
 }
 
-fn build_upload(plugin: &Plugin, wasm: Bytes, clock: &Clock) -> ComponentUpload {
+fn build_upload(plugin: &Plugin, wasm: Bytes, compiled_bytes_max: usize, clock: &Clock) -> ComponentUpload {
     ComponentUpload {
         organisation_id: plugin.organisation_id,
         wasm,
+        compiled_bytes_max,
         granted: plugin.granted_capabilities(),
         config: plugin.config.clone(),
         secrets: plugin.secrets.clone(),
@@ -195,12 +238,12 @@ impl PluginToolchain for PluginRuntime {
         wasm: Bytes,
     ) -> BoxFuture<'_, Result<InspectedComponent, NotInspected>> {
         Box::pin(async move {
-            let compiled = self.host.compile(build_upload(&plugin, wasm, &self.clock)).await.map_err(
-                |error| match error {
-                    CompileError::Invalid(invalid) => NotInspected::Invalid(invalid.to_string().into()),
-                    CompileError::Failed(why) => NotInspected::Failed(why),
-                },
-            )?;
+            let compiled_bytes_max = self.limits_of(plugin.organisation_id).compiled_bytes;
+            let upload = build_upload(&plugin, wasm, compiled_bytes_max, &self.clock);
+            let compiled = self.host.compile(upload).await.map_err(|error| match error {
+                CompileError::Invalid(invalid) => NotInspected::Invalid(invalid.to_string().into()),
+                CompileError::Failed(why) => NotInspected::Failed(why),
+            })?;
             Ok(InspectedComponent {
                 sha256: compiled.sha256,
                 size: u64::try_from(compiled.size).unwrap_or(u64::MAX),
@@ -214,6 +257,10 @@ impl PluginToolchain for PluginRuntime {
 
     fn keep(&self, version: PluginVersionId, artefact: Bytes) -> BoxFuture<'_, ()> {
         Box::pin(async move { self.cache.write_artifact(version, &artefact).await })
+    }
+
+    fn sweep(&self) {
+        self.sweep.notify_one();
     }
 
     fn dry_run(

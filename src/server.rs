@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use kabar_actors::{
     AccountRegistry, AccountRegistryOptions, AccountRegistryParts, Cluster, ClusterOptions, IdempotencyKeys,
     IdempotencyParts, TenantDirectory,
@@ -24,7 +25,10 @@ use kabar_core::outbound::{OutboundClient, SystemResolver};
 use kabar_core::redis::RedisCache;
 use kabar_core::store::{Store, StoreOptions};
 use kabar_core::webhook::WebhookSink;
-use kabar_openapi::{AppState, BodyLimits, HttpSurface, PendingSandboxKeys, ResponseRenderer, WhatsAppKeys};
+use kabar_openapi::{
+    AppState, BodyLimits, HttpSurface, PendingSandboxKeys, ResponseRenderer, SharedSurfaceSettings,
+    SurfaceSettings, WhatsAppKeys,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -41,12 +45,22 @@ const HEALTH_LIMITS: ConnectionLimits = ConnectionLimits { total: 16, per_addres
 pub struct ServingSecrets {
     /// Token of the operator API.
     pub operator_token: Secret,
-    /// Signature key of WhatsApp's webhooks.
-    pub app_secret: Secret,
+    /// Signature keys of WhatsApp's webhooks, the newest first.
+    pub app_secrets: Vec<Secret>,
     /// Token of WhatsApp's handshake.
     pub verify_token: Secret,
     /// Keys that the docs page fills in; only in `kabar dev`.
     pub sandbox_keys: Option<PendingSandboxKeys>,
+}
+
+impl ServingSecrets {
+    /// Returns the secret that a simulated WhatsApp signs with.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn signing_secret(&self) -> anyhow::Result<Secret> {
+        self.app_secrets.first().cloned().context("whatsapp.app_secret")
+    }
 }
 
 /// A running server.
@@ -61,6 +75,8 @@ pub struct RunningServer {
     pub memory: RedisCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    surface: SharedSurfaceSettings,
+    hooks: Arc<PluginRuntime>,
     cluster: Cluster,
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -82,6 +98,7 @@ fn accounts_options(settings: &Settings) -> AccountRegistryOptions {
         event_streams: settings.limits.event_streams,
         tenant_event_streams: settings.limits.tenant_event_streams,
         tenant_subscriptions: settings.limits.tenant_subscriptions,
+        tenant_component_bytes: settings.limits.tenant_component_bytes,
         event_retention: settings.events.retention,
         raw_retention: settings.retention.raw,
         idle: settings.limits.idle,
@@ -111,9 +128,7 @@ impl RunningServer {
         clock: Arc<Clock>,
     ) -> anyhow::Result<Self> {
         #[cfg(debug_assertions)]
-        if let Some(delays) = settings.test_delays {
-            kabar_core::surroundings::delay_by_seed(delays);
-        }
+        settings.test_delays.into_iter().for_each(kabar_core::surroundings::delay_by_seed);
         let store = open_store(settings).await?;
         let metrics = Arc::new(Metrics::default());
         let cluster = Cluster::join_cluster(store.clone(), cluster_options(settings), &clock).await?;
@@ -127,6 +142,7 @@ impl RunningServer {
         let ports = HookPorts { fetch: Arc::new(GuardedFetcher(outbound.clone())), form: render.clone() };
         let hooks =
             Arc::new(PluginRuntime::start(settings, store.clone(), directory.clone(), clock.clone(), ports)?);
+        tasks.spawn(hooks.clone().sweep_artifacts(stopping.clone()));
         let webhooks = Arc::new(WebhookSink::new(outbound.clone(), clock.clone(), render.clone()));
         let parts = AccountRegistryParts {
             store: store.clone(),
@@ -141,45 +157,55 @@ impl RunningServer {
             options: accounts_options(settings),
         };
         let accounts = AccountRegistry::start(parts, tasks.clone(), stopping.clone()).await?;
-        let idempotency = IdempotencyKeys::new(IdempotencyParts {
-            store: store.clone(),
-            cluster: cluster.clone(),
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            stopping: stopping.clone(),
-        });
+        let idempotency = idempotency_keys(&store, &cluster, &clock, &tasks, &stopping);
+        let surface = Arc::new(ArcSwap::from_pointee(surface_settings(settings, &secrets)));
         let app = AppState {
             accounts: accounts.clone(),
             forwarder: NodeForwarder::new()?,
             outbound,
             directory: directory.clone(),
-            toolchain: hooks,
+            toolchain: hooks.clone(),
             idempotency,
             clock: clock.clone(),
             cursor_key,
-            operator_token: secrets.operator_token,
-            whatsapp: WhatsAppKeys {
-                verify_token: Some(secrets.verify_token),
-                app_secret: Some(secrets.app_secret),
-            },
+            settings: surface.clone(),
             limits: body_limits(settings),
             store: store.clone(),
             memory: memory.clone(),
             metrics: metrics.clone(),
             sandbox_keys: secrets.sandbox_keys,
-            allowed_origins: settings.cors.allowed_origins.clone(),
             stopping: stopping.clone(),
         };
-        let surface = kabar_openapi::service(app);
+        let service = kabar_openapi::service(app);
         let context = connection_context(settings, clock, &metrics, &tasks, &closing);
-        let listeners = start_listeners(settings, listener, surface, context).await?;
-        Ok(Self { directory, accounts, store, memory, metrics, cluster, tasks, stopping, closing, listeners })
+        let listeners = start_listeners(settings, listener, service, context).await?;
+        Ok(Self {
+            directory,
+            accounts,
+            store,
+            memory,
+            metrics,
+            surface,
+            hooks,
+            cluster,
+            tasks,
+            stopping,
+            closing,
+            listeners,
+        })
     }
 
     /// Returns the address of the listener for health checks, if there is one.
     #[must_use]
     pub fn health_address(&self) -> Option<SocketAddr> {
         self.listeners.health.as_ref().map(|(address, _)| *address)
+    }
+
+    /// Puts those of newer settings in force that can change while the server runs: secrets, origins of
+    /// browser pages, and limits of hooks.
+    pub fn apply_settings(&self, settings: &Settings, secrets: &ServingSecrets) {
+        self.surface.store(Arc::new(surface_settings(settings, secrets)));
+        self.hooks.apply_settings(&settings.hooks);
     }
 
     /// Stops: long polls are answered at once, and accounts are handed over to the other nodes if there are
@@ -256,6 +282,33 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let url = &settings.database_url;
     let options = StoreOptions { readers: settings.limits.database_readers };
     Store::open(&url.reveal_url(), options).await.with_context(|| format!("cannot open {url}"))
+}
+
+fn idempotency_keys(
+    store: &Store,
+    cluster: &Cluster,
+    clock: &Arc<Clock>,
+    tasks: &TaskTracker,
+    stopping: &CancellationToken,
+) -> IdempotencyKeys {
+    IdempotencyKeys::new(IdempotencyParts {
+        store: store.clone(),
+        cluster: cluster.clone(),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        stopping: stopping.clone(),
+    })
+}
+
+fn surface_settings(settings: &Settings, secrets: &ServingSecrets) -> SurfaceSettings {
+    SurfaceSettings {
+        operator_token: secrets.operator_token.clone(),
+        whatsapp: WhatsAppKeys {
+            verify_token: Some(secrets.verify_token.clone()),
+            app_secrets: secrets.app_secrets.clone(),
+        },
+        allowed_origins: settings.cors.allowed_origins.clone(),
+    }
 }
 
 fn body_limits(settings: &Settings) -> BodyLimits {

@@ -27,6 +27,8 @@ pub struct AccountRegistryOptions {
     pub tenant_event_streams: usize,
     /// Webhook subscriptions that one tenant may have.
     pub tenant_subscriptions: usize,
+    /// Bytes of all components of one tenant's plugins.
+    pub tenant_component_bytes: u64,
     /// Time for which events are kept.
     pub event_retention: Duration,
     /// Time for which items as they came from WhatsApp are kept.
@@ -48,6 +50,7 @@ impl Default for AccountRegistryOptions {
             event_streams: 1000,
             tenant_event_streams: 100,
             tenant_subscriptions: 50,
+            tenant_component_bytes: 1 << 30,
             event_retention: Duration::from_hours(30 * 24),
             raw_retention: Duration::from_hours(30 * 24),
             idle: Duration::from_mins(10),

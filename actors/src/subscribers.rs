@@ -18,6 +18,7 @@ mod webhook_state;
 mod webhooks;
 
 pub use directory::SubscriberDirectory;
+pub(crate) use directory::TenantLimits;
 pub use errors::{PluginError, SubscriptionError};
 pub(crate) use listener::{SubscriberListener, WorkStarter};
 pub use plugin_runs::{ReplayFrom, ReplayedRuns};

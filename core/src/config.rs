@@ -3,13 +3,14 @@
 //! Owns every setting name. Sources in rising order: the mode's defaults, the file `kabar.toml`, the
 //! environment (`KABAR_` and the upper-case key, `__` between levels), flags.
 //! Invariants: a `Settings` value is valid for its mode. All mistakes are reported together, by the file's
-//! key and the environment's name. A secret is never part of a report. This module opens nothing and creates
-//! no secrets: `kabar dev` creates those that are absent.
+//! key and the environment's name. A secret is never part of a report. This module opens nothing but the files
+//! that settings are read from, and creates no secrets: `kabar dev` creates those that are absent.
 
 mod hooks;
 mod keys;
 mod masked;
 mod reader;
+mod secret_file;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -84,6 +85,15 @@ impl fmt::Display for SettingProblems {
 
 impl std::error::Error for SettingProblems {}
 
+/// A setting whose value has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedSetting {
+    /// Its key, dotted.
+    pub key: &'static str,
+    /// `true` when a running server can put the new value in force.
+    pub reloads: bool,
+}
+
 /// The server's settings, valid for the mode they were loaded for.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -119,6 +129,10 @@ pub struct Settings {
     pub cors: CorsSettings,
     /// Logs.
     pub log: LogSettings,
+    /// Files that secrets were read from, by the key of the secret.
+    pub secret_files: BTreeMap<&'static str, PathBuf>,
+    /// Environment variables such as Kubernetes makes for a Service of the server's name: no settings.
+    pub passed_over: Vec<String>,
     /// Delays of awaits in a debug build. For tests; not a setting.
     #[cfg(debug_assertions)]
     pub test_delays: Option<crate::surroundings::SeededDelays>,
@@ -127,8 +141,8 @@ pub struct Settings {
 /// Meta's Cloud API and its webhooks.
 #[derive(Debug, Clone)]
 pub struct WhatsAppSettings {
-    /// Key of the webhooks' signatures; always set in [`ServerMode::Serve`].
-    pub app_secret: Option<Secret>,
+    /// Keys of the webhooks' signatures, one or two, the newest first; empty only in [`ServerMode::Dev`].
+    pub app_secrets: Vec<Secret>,
     /// Token of the subscription handshake; always set in [`ServerMode::Serve`].
     pub verify_token: Option<Secret>,
     /// Base URL of the Graph API, without a slash at the end. `None` only in [`ServerMode::Dev`]: the
@@ -198,6 +212,8 @@ pub struct LimitSettings {
     pub tenant_event_streams: usize,
     /// Webhook subscriptions that one tenant may have.
     pub tenant_subscriptions: usize,
+    /// Bytes of all components of one tenant, at most.
+    pub tenant_component_bytes: u64,
     /// Writes that may wait at once, in the whole server.
     pub queued_commands: usize,
     /// Bytes of a JSON body, at most.
@@ -284,9 +300,17 @@ impl Settings {
             limits: limits?,
             cors: CorsSettings { allowed_origins: allowed_origins? },
             log: LogSettings { format: format?, level: level? },
+            secret_files: from.secret_files(),
+            passed_over: from.passed_over(),
             #[cfg(debug_assertions)]
             test_delays: from.test_delays(),
         })
+    }
+
+    /// Returns the settings whose values differ in `newer`.
+    #[must_use]
+    pub fn changed_keys(&self, newer: &Self) -> Vec<ChangedSetting> {
+        masked::changed_keys(self, newer)
     }
 
     /// Renders the settings as a file, with secrets masked, as `kabar check-config` prints it.
@@ -298,12 +322,13 @@ impl Settings {
 
 impl WhatsAppSettings {
     fn read(mode: ServerMode, from: &mut reader::SettingsReader) -> Option<Self> {
-        let app_secret = from.read_secret("whatsapp.app_secret", values::secret_for(mode));
+        let app_secrets =
+            from.parse_secret("whatsapp.app_secret", values::app_secrets_for(mode)).unwrap_or_default();
         let verify_token = from.read_secret("whatsapp.verify_token", values::secret_for(mode));
         let base_url = from.read_optional("whatsapp.base_url", values::base_url);
         let version = from.read_parsed("whatsapp.version", values::graph_version);
         let settle = from.read_count("whatsapp.settle_seconds", 1..=86_400).map(Duration::from_secs);
-        Some(Self { app_secret, verify_token, base_url, version: version?, settle: settle? })
+        Some(Self { app_secrets, verify_token, base_url, version: version?, settle: settle? })
     }
 }
 
@@ -326,6 +351,8 @@ impl LimitSettings {
         let tenant_event_streams = from.read_count("limits.event_streams_per_organization", 0..=1_000_000);
         let tenant_subscriptions =
             from.read_count("limits.webhook_subscriptions_per_organization", 0..=10_000);
+        let tenant_component_bytes =
+            from.read_count("limits.component_bytes_per_organization", 0..=1_099_511_627_776);
         let queued_commands = from.read_count("limits.queued_commands", 1..=1_000_000);
         let body_bytes = from.read_count("limits.body_bytes", 1_024..=16_777_216);
         let ingress_bytes = from.read_count("limits.ingress_bytes", 65_536..=67_108_864);
@@ -343,6 +370,7 @@ impl LimitSettings {
             event_streams: usize::try_from(event_streams?).ok()?,
             tenant_event_streams: usize::try_from(tenant_event_streams?).ok()?,
             tenant_subscriptions: usize::try_from(tenant_subscriptions?).ok()?,
+            tenant_component_bytes: tenant_component_bytes?,
             queued_commands: usize::try_from(queued_commands?).ok()?,
             body_bytes: usize::try_from(body_bytes?).ok()?,
             ingress_bytes: usize::try_from(ingress_bytes?).ok()?,

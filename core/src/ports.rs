@@ -131,6 +131,9 @@ pub trait PluginToolchain: Send + Sync {
     /// Keeps the compiled form of a version. Without it the version is compiled again when it is needed.
     fn keep(&self, version: PluginVersionId, artefact: Bytes) -> BoxFuture<'_, ()>;
 
+    /// Asks that compiled forms of versions which are gone be removed, soon.
+    fn sweep(&self);
+
     /// Runs a version on a delivery request. Its effects are not carried out; its calls are recorded and not
     /// made.
     fn dry_run(
@@ -175,6 +178,8 @@ impl PluginToolchain for ClosedSink {
     fn keep(&self, _version: PluginVersionId, _artefact: Bytes) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+
+    fn sweep(&self) {}
 
     fn dry_run(
         &self,

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use kabar_actors::{AccountEntry, AccountRegistry, Caller, IdempotencyKeys, TenantDirectory};
 use kabar_core::clock::Clock;
 use kabar_core::cursor::CursorKey;
@@ -45,19 +46,29 @@ pub struct AppState {
     pub memory: RedisCache,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Token that gives access to `/admin/v1`.
-    pub operator_token: Secret,
-    /// Secrets shared with WhatsApp.
-    pub whatsapp: WhatsAppKeys,
+    /// Settings that may change while the server runs.
+    pub settings: SharedSurfaceSettings,
     /// Limits of request bodies.
     pub limits: BodyLimits,
     /// Keys of the sandbox; only in `kabar dev`.
     pub sandbox_keys: Option<PendingSandboxKeys>,
-    /// Origins with access to the API from browser pages.
-    pub allowed_origins: Vec<String>,
     /// Cancelled when the server is about to stop; it is not ready from then on.
     pub stopping: CancellationToken,
 }
+
+/// Settings of the HTTP surface that may change while the server runs.
+#[derive(Debug, Clone)]
+pub struct SurfaceSettings {
+    /// Token that gives access to `/admin/v1`.
+    pub operator_token: Secret,
+    /// Secrets shared with WhatsApp.
+    pub whatsapp: WhatsAppKeys,
+    /// Origins with access to the API from browser pages.
+    pub allowed_origins: Vec<String>,
+}
+
+/// The surface's settings in force; each request reads them anew.
+pub type SharedSurfaceSettings = Arc<ArcSwap<SurfaceSettings>>;
 
 /// Keys of `kabar dev`'s sandbox, once they are made; the docs page fills them in.
 pub type PendingSandboxKeys = Arc<OnceLock<SandboxKeys>>;
@@ -76,8 +87,8 @@ pub struct SandboxKeys {
 pub struct WhatsAppKeys {
     /// Token of WhatsApp's handshake; without it no handshake succeeds.
     pub verify_token: Option<Secret>,
-    /// Key that signs webhooks of every account; accounts may have their own as well.
-    pub app_secret: Option<Secret>,
+    /// Keys that sign webhooks of every account; accounts may have their own as well.
+    pub app_secrets: Vec<Secret>,
 }
 
 /// Limits of request bodies, in bytes.

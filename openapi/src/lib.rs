@@ -13,7 +13,10 @@ mod site;
 mod spec;
 mod v1;
 
-pub use app::{AppState, BodyLimits, PendingSandboxKeys, SandboxKeys, WhatsAppKeys};
+pub use app::{
+    AppState, BodyLimits, PendingSandboxKeys, SandboxKeys, SharedSurfaceSettings, SurfaceSettings,
+    WhatsAppKeys,
+};
 pub use http::surface::HttpSurface;
 pub use rest::render::ResponseRenderer;
 pub use routes::{json, service, yaml};

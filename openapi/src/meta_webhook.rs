@@ -27,7 +27,7 @@ use poem_openapi::OpenApi;
 
 use self::forward::hand_on;
 use self::handshake::HandshakeChallenge;
-use self::shares::{AccountShare, ClaimedGroup, ItemTaker, divide_groups, is_vouched_for};
+use self::shares::{AccountShare, ClaimedGroup, ItemTaker, WebhookSigner, divide_groups, is_vouched_for};
 use self::signed_body::{SignedBody, VerifiedBody};
 use self::signer::{SignerSearch, work_on_body};
 use crate::app::AppState;
@@ -82,8 +82,9 @@ impl WhatsAppApi {
         challenge: QueryParam<OpaqueText>,
     ) -> Result<HandshakeChallenge, OperationError<HandshakeFails>> {
         let subscribes = mode.0.is_some_and(|mode| mode.0 == "subscribe");
-        let known =
-            token.0.is_some_and(|token| is_same_secret(self.0.whatsapp.verify_token.as_ref(), &token.0));
+        let known = token.0.is_some_and(|token| {
+            is_same_secret(self.0.settings.load().whatsapp.verify_token.as_ref(), &token.0)
+        });
         match challenge.0 {
             Some(challenge) if subscribes && known => Ok(HandshakeChallenge(challenge.0)),
             Some(_) | None => {
@@ -127,13 +128,13 @@ impl WhatsAppApi {
     /// Takes a webhook in on the word of the operator. It is signed here, so that it can be forwarded.
     pub(crate) async fn ingest_for_operator(&self, bytes: Bytes) -> Result<IngestCounts, ApiError> {
         // Without a secret of the server, which only tests lack, no node takes it.
-        let signer = self.0.whatsapp.app_secret.clone().unwrap_or_else(|| Secret::new(""));
-        let signature = ClaimedSignature::of_body(&signer, &bytes);
-        self.ingest(&VerifiedBody { bytes, signature, meant: None }, &signer).await
+        let secret = self.0.settings.load().whatsapp.app_secrets.first().cloned();
+        let signature = ClaimedSignature::of_body(&secret.unwrap_or_else(|| Secret::new("")), &bytes);
+        self.ingest(&VerifiedBody { bytes, signature, meant: None }, &WebhookSigner::Server).await
     }
 
     /// Takes in everything of a verified body that concerns connected accounts.
-    async fn ingest(&self, body: &VerifiedBody, signer: &Secret) -> Result<IngestCounts, ApiError> {
+    async fn ingest(&self, body: &VerifiedBody, signer: &WebhookSigner) -> Result<IngestCounts, ApiError> {
         let now = self.0.clock.read_now();
         let read = work_on_body(&body.bytes, move |bytes| translate_webhook(bytes, now)).await?;
         let webhook = read.map_err(|malformed| {
@@ -189,11 +190,10 @@ impl WhatsAppApi {
 
     /// Finds the accounts that take the items of a target: those that the operator has not disconnected, and
     /// for which this secret vouches.
-    fn find_takers(&self, target: &ItemTarget, signer: &Secret) -> Vec<ItemTaker> {
-        let server = self.0.whatsapp.app_secret.as_ref();
+    fn find_takers(&self, target: &ItemTarget, signer: &WebhookSigner) -> Vec<ItemTaker> {
         let takers = self.accounts_of(target).into_iter();
         let takers = takers.map(|slot| ItemTaker { account: slot.current_account(), slot });
-        takers.filter(|taker| is_vouched_for(&taker.account, signer, server)).collect()
+        takers.filter(|taker| is_vouched_for(&taker.account, signer)).collect()
     }
 
     /// Finds the accounts that take each group. `is_complete` tells when the directory knows enough; a number
@@ -201,7 +201,7 @@ impl WhatsAppApi {
     async fn claim_groups(
         &self,
         groups: Vec<AccountGroup>,
-        signer: &Secret,
+        signer: &WebhookSigner,
         is_complete: impl Fn(&[ClaimedGroup]) -> bool,
     ) -> Result<Vec<ClaimedGroup>, ApiError> {
         let find = |group: &AccountGroup| self.find_takers(&group.target, signer);
@@ -224,7 +224,7 @@ impl WhatsAppApi {
         &self,
         meant: Option<&str>,
         groups: Vec<AccountGroup>,
-        signer: &Secret,
+        signer: &WebhookSigner,
     ) -> Result<(Vec<AccountShare>, IngestCounts), ApiError> {
         let Some(meant) = meant else {
             let all_taken = |claimed: &[ClaimedGroup]| claimed.iter().all(|one| !one.takers.is_empty());
@@ -255,7 +255,7 @@ impl WhatsAppApi {
         &self,
         body: &VerifiedBody,
         groups: Vec<AccountGroup>,
-        signer: &Secret,
+        signer: &WebhookSigner,
     ) -> Result<IngestCounts, ApiError> {
         let (shares, counts) = self.divide(body.meant.as_deref(), groups, signer).await?;
         let commands = shares.into_iter().map(|share| self.ingest_share(share));

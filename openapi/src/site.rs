@@ -2,7 +2,8 @@
 //!
 //! Everything comes from the binary. The content security policy forbids the pages to load anything from
 //! elsewhere, whatever their scripts request. In `kabar dev` only, Swagger UI requests the sandbox's keys
-//! from this server and fills them in; the server returns them under loopback names only.
+//! from this server and fills them in; the server returns them under loopback names only, and never to a proxy.
+//! Elsewhere the browser forgets what was typed when the page is closed.
 
 mod guides;
 
@@ -15,7 +16,7 @@ use poem::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderValue,
     IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
 };
-use poem::http::{Method, StatusCode};
+use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Request, Response};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -171,11 +172,20 @@ impl SitePages {
     }
 }
 
+/// Returns `true` when a header tells of a proxy. What listens on loopback may be published by one, under a `Host` of
+/// its choice.
+fn is_proxied(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded")
+    })
+}
+
 /// Returns the sandbox's keys. A page of another host name that resolves to this machine gets nothing.
 fn answer_sandbox_keys(sandbox_keys: &PendingSandboxKeys, request: &Request) -> Response {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
-    let ours = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
+    let ours = matches!(name, "localhost" | "127.0.0.1" | "[::1]") && !is_proxied(request.headers());
     match sandbox_keys.get().filter(|_| ours) {
         Some(keys) => Response::builder()
             .header(CONTENT_TYPE, "application/json")
@@ -189,10 +199,12 @@ fn answer_sandbox_keys(sandbox_keys: &PendingSandboxKeys, request: &Request) -> 
 }
 
 fn docs_page(document: &OpenApiDocument, filled: bool) -> String {
-    let sandbox = if filled { include_str!("site/sandbox.js").trim_end() } else { "" };
+    let script = if filled { include_str!("site/sandbox.js") } else { include_str!("site/forget.js") };
     // A text `</script>` in the document would end the script; JSON may escape the slash.
     let spec = document.json().trim_end().replace("</", "<\\/");
-    let ours = include_str!("site/docs.html").replacen("{sandbox}", sandbox, 1);
+    let ours = include_str!("site/docs.html")
+        .replacen("{persist}", if filled { "true" } else { "false" }, 1)
+        .replacen("{sandbox}", script.trim_end(), 1);
     document.swagger_ui_head().replacen("</title>", &format!("</title>\n{ICON}"), 1)
         + &ours.replacen("{spec}", &spec, 1)
 }
@@ -222,4 +234,47 @@ fn guide_page(guide: &guides::GuidePage) -> String {
         .replacen("{icon}", ICON, 1)
         .replacen("{style}", STYLE, 1)
         .replacen("{text}", &guide.render_html(), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use kabar_core::domain::account::Secret;
+
+    use super::*;
+    use crate::app::SandboxKeys;
+
+    fn ask(headers: &[(&str, &str)]) -> StatusCode {
+        let keys = OnceLock::from(SandboxKeys {
+            api_key: Secret::new("kdv_test_1"),
+            operator_token: Secret::new("kop_1"),
+        });
+        let mut request = Request::builder().uri_str(SANDBOX);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer_sandbox_keys(&Arc::new(keys), &request.finish()).status()
+    }
+
+    #[test]
+    fn the_sandbox_keys_are_for_this_machine_only() {
+        for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"] {
+            assert_eq!(ask(&[("Host", host)]), StatusCode::OK, "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example", "10.0.0.7:8080", ""] {
+            assert_eq!(ask(&[("Host", host)]), StatusCode::NO_CONTENT, "{host}");
+        }
+        assert_eq!(ask(&[]), StatusCode::NO_CONTENT);
+        for (name, value) in [
+            ("Forwarded", "for=203.0.113.7"),
+            ("Via", "1.1 tunnel"),
+            ("X-Forwarded-For", "203.0.113.7"),
+            ("X-Forwarded-Host", "kabar.example"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Real-Ip", "203.0.113.7"),
+        ] {
+            assert_eq!(ask(&[("Host", "localhost"), (name, value)]), StatusCode::NO_CONTENT, "{name}");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The plugin host: its options, and its three operations.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+mod version_loader;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,17 +19,14 @@ use kabar_core::ids::OrganisationId;
 use kabar_core::ports::EventForm;
 use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
-use wasmtime::component::Linker;
 
-use crate::component::artifact;
-use crate::component::compile::{CompilerMode, compile_component};
-use crate::component::inspect;
+use crate::component::compile::{CompileLimits, CompilerMode, compile_component, compiled_bytes_max};
+use crate::component::inspect::{self, ComponentInterface};
 use crate::component::invalid_plugin::{CompileError, InvalidPlugin, NotTrusted};
 use crate::component::version::{CompiledComponent, ComponentLoadError, LoadedVersion};
 use crate::invocation::{Invocation, OutboundMode, RunLimits};
 use crate::ports::{DraftReader, HttpFetcher, RawMessages};
 use crate::report::{HookFault, HookOutcome, RunReport};
-use crate::runtime::guest_state::GuestState;
 use crate::runtime::run::RunPorts;
 use crate::runtime::{engine, run};
 use crate::sample;
@@ -35,6 +34,7 @@ use crate::scheduler::cpu_meter::{BackgroundPool, CpuMeter};
 use crate::scheduler::epoch_ticker::EpochTicker;
 use crate::scheduler::fair_queue::FairQueue;
 use crate::scheduler::thread_pools::ThreadPools;
+use version_loader::VersionLoader;
 
 /// Options of a [`PluginHost`].
 #[derive(Debug, Clone)]
@@ -95,6 +95,8 @@ pub struct ComponentUpload {
     pub organisation_id: OrganisationId,
     /// The component.
     pub wasm: Bytes,
+    /// Most bytes of its compiled form, whatever its own size.
+    pub compiled_bytes_max: usize,
     /// Capabilities that it may import.
     pub granted: Capabilities,
     /// Settings, for the trial.
@@ -116,14 +118,12 @@ pub struct PluginHost {
     drafts: Arc<dyn DraftReader>,
     form: Option<Arc<dyn EventForm>>,
     raw: Option<Arc<dyn RawMessages>>,
-    linker: Linker<GuestState>,
+    loader: Arc<VersionLoader>,
     runs: Arc<FairQueue>,
     background: Arc<BackgroundPool>,
     compilations: Arc<FairQueue>,
     /// Plugins with a last run that computed for long.
     long: Mutex<HashSet<Arc<str>>>,
-    /// Versions in use, by the MACs of their artefacts.
-    loaded: Mutex<HashMap<[u8; 32], Weak<LoadedVersion>>>,
     threads: ThreadPools,
 }
 
@@ -144,12 +144,11 @@ impl PluginHost {
         let linker = engine::guest_linker(&engine).map_err(no_host)?;
         let ticker = EpochTicker::start(engine).map_err(no_thread)?;
         Ok(Self {
-            linker,
+            loader: VersionLoader::new(options.seal_key, linker),
             runs: FairQueue::new(options.runs_max, options.runs_per_plugin_max),
             background: Arc::new(BackgroundPool::new(threads - 1, ticker)),
             compilations: FairQueue::new(COMPILATIONS_MAX, 1),
             long: Mutex::default(),
-            loaded: Mutex::default(),
             threads: ThreadPools::start(threads).map_err(no_thread)?,
             options,
             fetch,
@@ -188,10 +187,11 @@ impl PluginHost {
     /// [`CompileError::Invalid`] when it is not a plugin.
     pub async fn compile(&self, upload: ComponentUpload) -> Result<CompiledComponent, CompileError> {
         let compiled = self.build_component(&upload).await?;
-        let version = self.link_version(&compiled.artefact).map_err(|error| match error {
-            ComponentLoadError::Misfit(invalid) => CompileError::Invalid(invalid),
-            ComponentLoadError::NotTrusted(error) => CompileError::Failed(error.to_string().into()),
-        })?;
+        let version =
+            self.loader.load_artifact(compiled.artefact.clone()).await.map_err(|error| match error {
+                ComponentLoadError::Misfit(invalid) => CompileError::Invalid(invalid),
+                ComponentLoadError::NotTrusted(error) => CompileError::Failed(error.to_string().into()),
+            })?;
         let tried = self.run(&version, trial(&upload, &compiled.sha256)).await;
         match tried.outcome {
             HookOutcome::Trapped(_, text) => {
@@ -220,44 +220,45 @@ impl PluginHost {
         }
         let tenant = upload.organisation_id.to_string().into();
         let seat = self.compilations.acquire_permit(upload.organisation_id, &tenant).await;
-        let surface = inspect::read_interface(wasm)?;
-        surface.check_world(upload.granted)?;
+        let (surface, sha256) = self.inspect_component(wasm.clone(), upload.granted).await?;
         let began = Instant::now();
-        let code =
-            compile_component(&self.options.compiler, wasm.clone(), self.options.compile_timeout, seat)
-                .await?;
-        let sha256: [u8; 32] = Sha256::digest(wasm).into();
+        let limits = CompileLimits {
+            bytes_max: compiled_bytes_max(wasm.len(), upload.compiled_bytes_max),
+            timeout: self.options.compile_timeout,
+        };
+        let code = compile_component(&self.options.compiler, wasm.clone(), limits, seat).await?;
+        let compile_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(CompiledComponent {
-            artefact: artifact::sign_artifact(&self.options.seal_key, &sha256, &code),
+            artefact: self.loader.sign_artifact(code, sha256).await.map_err(CompileError::Failed)?,
             sha256,
             size: wasm.len(),
             imports: surface.imports,
             exports: surface.exports,
-            compile_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            compile_ms,
         })
     }
 
-    /// Loads an artefact of [`PluginHost::compile`]. Costs milliseconds for a large one. For one that is in use
-    /// already, it costs little more than the check of its signature.
+    /// Reads a component's interface, checks it, and computes the component's digest.
+    async fn inspect_component(
+        &self,
+        wasm: Bytes,
+        granted: Capabilities,
+    ) -> Result<(ComponentInterface, [u8; 32]), CompileError> {
+        let inspected = self.loader.run_apart(move || {
+            let surface = inspect::read_interface(&wasm)?;
+            surface.check_world(granted)?;
+            Ok((surface, Sha256::digest(&wasm).into()))
+        });
+        inspected.await.map_err(CompileError::Failed)?.map_err(CompileError::Invalid)
+    }
+
+    /// Loads an artefact of [`PluginHost::compile`], off the caller's threads. For one that is in use already, it
+    /// costs little more than the check of its signature.
     ///
     /// # Errors
     /// When this server did not sign it, or another build of it did.
-    pub fn load(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, NotTrusted> {
-        self.link_version(artefact).map_err(NotTrusted::from)
-    }
-
-    fn link_version(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, ComponentLoadError> {
-        let opened = artifact::verify_artifact(&self.options.seal_key, artefact)
-            .map_err(ComponentLoadError::NotTrusted)?;
-        let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(version) = loaded().get(&opened.tag()).and_then(Weak::upgrade) {
-            return Ok(version);
-        }
-        let version = Arc::new(LoadedVersion::link_artifact(&opened, &self.linker)?);
-        let mut known = loaded();
-        known.retain(|_, held| held.strong_count() > 0);
-        known.insert(opened.tag(), Arc::downgrade(&version));
-        Ok(version)
+    pub async fn load(&self, artefact: &Bytes) -> Result<Arc<LoadedVersion>, NotTrusted> {
+        self.loader.load_artifact(artefact.clone()).await.map_err(NotTrusted::from)
     }
 
     /// Runs one event through a version, after waiting for a permit. Dropping the future stops the run.

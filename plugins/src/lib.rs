@@ -49,7 +49,7 @@ mod scheduler;
 #[cfg(test)]
 mod tests;
 
-pub use component::compile::{CompilerMode, compile_stdin};
+pub use component::compile::{COMPILED_BYTES_MAX, CompilerMode, compile_stdin};
 pub use component::invalid_plugin::{CompileError, InvalidPlugin, NotTrusted};
 pub use component::version::{CompiledComponent, LoadedVersion};
 pub use host::{ComponentUpload, HostOptions, HostStartError, PluginHost};

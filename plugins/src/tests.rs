@@ -74,6 +74,7 @@ fn upload(wasm: impl Into<Bytes>) -> ComponentUpload {
     ComponentUpload {
         organisation_id: tenant(1),
         wasm: wasm.into(),
+        compiled_bytes_max: 32 << 20,
         granted: Capabilities::all_granted(),
         config: Arc::default(),
         secrets: Arc::default(),
@@ -119,7 +120,7 @@ fn component(parts: &str, body: &str) -> Bytes {
 /// Builds and loads a guest without trying it out.
 async fn version(host: &PluginHost, wasm: Bytes) -> Arc<LoadedVersion> {
     let compiled = host.build_component(&upload(wasm)).await.unwrap();
-    host.load(&compiled.artefact).unwrap()
+    host.load(&compiled.artefact).await.unwrap()
 }
 
 async fn run(host: &PluginHost, parts: &str, body: &str) -> RunReport {

@@ -1,18 +1,21 @@
 //! Loaded versions, and their compiled artefacts on disk.
 //!
 //! Invariants: a version is loaded once, however many callers need it; the disk is a cache: an artefact that
-//! cannot be read or written there is compiled again. Only the host decides if an artefact is trusted.
+//! cannot be read or written there is compiled again. Only the host decides if an artefact is trusted. What belongs
+//! to a version that is gone is removed by the next sweep.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use kabar_core::config::Settings;
 use kabar_core::ids::PluginVersionId;
+use kabar_core::store::{Store, StoreError};
 use kabar_plugins::LoadedVersion;
 use tokio::sync::OnceCell;
+
+use super::artifact_folder::ArtifactFolder;
 
 /// Most loaded versions; the least recently used one is dropped first.
 const READY_MAX: usize = 2000;
@@ -27,20 +30,14 @@ struct ReadyVersions {
 
 /// Cache of loaded versions and of their artefacts.
 pub(super) struct VersionCache {
-    folder: Option<PathBuf>,
+    folder: Option<ArtifactFolder>,
     ready: Mutex<ReadyVersions>,
 }
 
 impl VersionCache {
     /// Opens the cache in the folder of the settings, else beside an embedded database, else in memory only.
     pub(super) fn open(settings: &Settings) -> Self {
-        let beside = || {
-            let file = settings.database_url.file_path()?;
-            let mut name = file.as_os_str().to_owned();
-            name.push(".hooks");
-            Some(PathBuf::from(name))
-        };
-        Self { folder: settings.hooks.cache_folder.clone().or_else(beside), ready: Mutex::default() }
+        Self { folder: ArtifactFolder::open(settings), ready: Mutex::default() }
     }
 
     fn version_cell(&self, id: PluginVersionId) -> VersionCell {
@@ -65,27 +62,44 @@ impl VersionCache {
         self.version_cell(id).get_or_try_init(|| load).await.cloned()
     }
 
-    fn file_path(&self, id: PluginVersionId) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join(format!("{id}.artefact")))
-    }
-
     /// Reads the artefact of a version, if present.
     pub(super) async fn read_artifact(&self, id: PluginVersionId) -> Option<Bytes> {
-        tokio::fs::read(self.file_path(id)?).await.ok().map(Bytes::from)
+        self.folder.as_ref()?.read_artifact(id).await
     }
 
     /// Writes the artefact of a version.
     pub(super) async fn write_artifact(&self, id: PluginVersionId, artefact: &Bytes) {
-        let (Some(folder), Some(file)) = (&self.folder, self.file_path(id)) else { return };
-        let whole = async {
-            tokio::fs::create_dir_all(folder).await?;
-            // Renamed into place, so that no reader sees half of it.
-            let part = file.with_extension("part");
-            tokio::fs::write(&part, artefact).await?;
-            tokio::fs::rename(&part, &file).await
-        };
-        if let Err(error) = whole.await {
-            tracing::warn!(version = %id, %error, "a compiled component is not kept on disk");
+        if let Some(folder) = &self.folder {
+            folder.write_artifact(id, artefact).await;
         }
+    }
+
+    /// Removes what a process that was killed had begun to write.
+    pub(super) async fn remove_parts(&self) {
+        if let Some(folder) = &self.folder {
+            folder.remove_parts().await;
+        }
+    }
+
+    /// Removes what belongs to versions that are gone.
+    pub(super) async fn remove_remnants(&self, store: &Store) -> Result<(), StoreError> {
+        let on_disk: BTreeSet<PluginVersionId> = match &self.folder {
+            Some(folder) => folder.list_versions().await.into_iter().collect(),
+            None => BTreeSet::new(),
+        };
+        let mut held = on_disk.clone();
+        held.extend(self.ready.lock().unwrap_or_else(PoisonError::into_inner).cells.keys());
+        if held.is_empty() {
+            return Ok(());
+        }
+        let held: Vec<PluginVersionId> = held.into_iter().collect();
+        let known = store.known_plugin_versions(&held).await?;
+        for gone in held.iter().filter(|id| !known.contains(*id)) {
+            self.ready.lock().unwrap_or_else(PoisonError::into_inner).cells.remove(gone);
+            if let Some(folder) = self.folder.as_ref().filter(|_| on_disk.contains(gone)) {
+                folder.remove_artifact(*gone).await;
+            }
+        }
+        Ok(())
     }
 }

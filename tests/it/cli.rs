@@ -4,5 +4,6 @@ pub(crate) mod backup;
 pub(crate) mod binary;
 pub(crate) mod guests;
 pub(crate) mod packaging;
+mod reload;
 mod replay;
 mod spans;

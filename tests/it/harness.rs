@@ -189,7 +189,7 @@ impl TestServer {
     async fn run(&mut self, listener: TcpListener) {
         let secrets = ServingSecrets {
             operator_token: Secret::new(OPERATOR_TOKEN),
-            app_secret: Secret::new(APP_SECRET),
+            app_secrets: vec![Secret::new(APP_SECRET)],
             verify_token: Secret::new(VERIFY_TOKEN),
             sandbox_keys: None,
         };

@@ -1,6 +1,7 @@
 //! Plugins through the door: their whole life, and what they can and cannot do to others.
 
 mod command_line;
+mod components;
 pub(crate) mod guests;
 mod health;
 pub(crate) mod hook_crashes;

@@ -16,12 +16,12 @@ use super::log_follower::LogFollower;
 use super::registry::{AccountRegistry, RegistryShared};
 use super::stream_permits::StreamPermits;
 use super::supervisor::AccountSupervisor;
-use crate::account::{GraphCalls, LookQueue};
+use crate::account::{GraphCalls, LookQueue, LookRequests};
 use crate::cluster::Cluster;
 use crate::context::{AccountRegistryOptions, Context};
 use crate::delivery::{DeliveryDispatcher, DeliveryDispatcherParts, WorkerEntries};
 use crate::error::AccountError;
-use crate::subscribers::{SubscriberDirectory, SubscriberRegistry};
+use crate::subscribers::{SubscriberDirectory, SubscriberRegistry, TenantLimits};
 use crate::tenants::TenantDirectory;
 use crate::view::RenderRows;
 
@@ -87,8 +87,11 @@ impl AccountRegistry {
             effects: effects.clone(),
         });
         let starter = Arc::new(dispatcher.clone());
-        let most = context.options.tenant_subscriptions;
-        let subscribers = SubscriberDirectory::new(registry, starter, parts.cluster.clone(), most);
+        let limits = TenantLimits {
+            subscriptions: context.options.tenant_subscriptions,
+            component_bytes: context.options.tenant_component_bytes,
+        };
+        let subscribers = SubscriberDirectory::new(registry, starter, parts.cluster.clone(), limits);
         let accounts = Self(Arc::new(RegistryShared {
             context: context.clone(),
             directory: parts.directory,
@@ -105,29 +108,35 @@ impl AccountRegistry {
             streams: StreamPermits::default(),
             following,
         }));
-        let sweeper = accounts.clone();
-        context.tasks.spawn(async move { sweeper.sweep_accounts().await });
-        let purger = accounts.clone();
-        context.tasks.spawn(async move { purger.purge_rows().await });
-        let executor = accounts.clone();
-        context.tasks.spawn(async move { executor.keep_carrying_out(effect_requests).await });
-        let prober = accounts.clone();
-        context.tasks.spawn(async move { prober.keep_probing().await });
-        let looker = accounts.clone();
-        context.tasks.spawn(async move { looker.keep_looking(profile_requests).await });
-        let daily = accounts.clone();
-        context.tasks.spawn(async move { daily.keep_daily_looks().await });
-        let keeper = accounts.clone();
-        context.tasks.spawn(async move { keeper.keep_place().await });
-        if accounts.is_clustered() {
-            let follower = accounts.clone();
-            context.tasks.spawn(async move { follower.keep_following().await });
-            let successor = accounts.clone();
-            context.tasks.spawn(async move { successor.keep_taking_over().await });
-        }
+        accounts.start_tasks(effect_requests, profile_requests);
         accounts.resume_sending().await?;
         accounts.resume_deliveries().await?;
         accounts.resume_effects().await?;
         Ok(accounts)
+    }
+
+    /// Starts what works beside the accounts until shutdown.
+    fn start_tasks(&self, effect_requests: LookRequests, profile_requests: LookRequests) {
+        let tasks = &self.0.context.tasks;
+        let sweeper = self.clone();
+        tasks.spawn(async move { sweeper.sweep_accounts().await });
+        let purger = self.clone();
+        tasks.spawn(async move { purger.purge_rows().await });
+        let executor = self.clone();
+        tasks.spawn(async move { executor.keep_carrying_out(effect_requests).await });
+        let prober = self.clone();
+        tasks.spawn(async move { prober.keep_probing().await });
+        let looker = self.clone();
+        tasks.spawn(async move { looker.keep_looking(profile_requests).await });
+        let daily = self.clone();
+        tasks.spawn(async move { daily.keep_daily_looks().await });
+        let keeper = self.clone();
+        tasks.spawn(async move { keeper.keep_place().await });
+        if self.is_clustered() {
+            let follower = self.clone();
+            tasks.spawn(async move { follower.keep_following().await });
+            let successor = self.clone();
+            tasks.spawn(async move { successor.keep_taking_over().await });
+        }
     }
 }

@@ -12,8 +12,16 @@ pub struct SubscriberDirectory {
     pub(super) registry: SubscriberRegistry,
     pub(super) starter: Arc<dyn WorkStarter>,
     pub(super) cluster: Cluster,
-    /// Most subscriptions of one tenant.
-    pub(super) tenant_subscriptions: usize,
+    pub(super) limits: TenantLimits,
+}
+
+/// Limits of one tenant's subscribers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TenantLimits {
+    /// Most webhook subscriptions.
+    pub(crate) subscriptions: usize,
+    /// Most bytes of all components.
+    pub(crate) component_bytes: u64,
 }
 
 impl SubscriberDirectory {
@@ -21,9 +29,9 @@ impl SubscriberDirectory {
         registry: SubscriberRegistry,
         starter: Arc<dyn WorkStarter>,
         cluster: Cluster,
-        tenant_subscriptions: usize,
+        limits: TenantLimits,
     ) -> Self {
-        Self { registry, starter, cluster, tenant_subscriptions }
+        Self { registry, starter, cluster, limits }
     }
 
     pub(crate) const fn registry(&self) -> &SubscriberRegistry {

@@ -28,6 +28,12 @@ pub enum PluginError {
     /// The tenant has the largest allowed number of plugins.
     #[error("too many plugins")]
     TooMany,
+    /// The components of the tenant would have more bytes than allowed.
+    #[error("too many bytes of components")]
+    TooManyBytes {
+        /// Most bytes of all components of the tenant.
+        bytes_max: u64,
+    },
     /// It would have more secrets than allowed.
     #[error("too many secrets")]
     TooManySecrets,

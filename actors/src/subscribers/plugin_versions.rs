@@ -16,26 +16,34 @@ pub(super) fn unread(error: &StoreError) -> AccountError {
     AccountError::from_store(error, "plugins not read")
 }
 
+/// Returns the versions that are kept whatever the limits: the active one, the one before, and a new one.
+fn spared_versions(plugin: &Plugin, new: Option<PluginVersionId>) -> Vec<PluginVersionId> {
+    [new, plugin.active_version, plugin.previous_version].into_iter().flatten().collect()
+}
+
 impl SubscriberDirectory {
-    /// Stores a version of a plugin. Old versions beyond the limit are deleted.
+    /// Stores a version of a plugin. Old versions beyond the limits are deleted.
     ///
     /// # Errors
-    /// [`PluginError::NotFound`], and [`AccountError::Storage`].
+    /// [`PluginError::NotFound`]; [`PluginError::TooManyBytes`]; [`AccountError::Storage`].
     pub async fn add_plugin_version(
         &self,
         organisation: OrganisationId,
         version: &PluginVersion,
         wasm: &bytes::Bytes,
     ) -> Result<(), PluginError> {
-        let store = &self.registry.0.store;
-        store.insert_plugin_version(version, wasm).await.map_err(|error| unwritten(&error))?;
+        let (store, bytes_max) = (&self.registry.0.store, self.limits.component_bytes);
+        let plugin = self.find_plugin(organisation, version.plugin_id).ok_or(PluginError::NotFound)?;
+        let spared = spared_versions(&plugin, None);
+        let inserted = store.insert_plugin_version(version, wasm, &spared, bytes_max).await;
+        if !inserted.map_err(|error| unwritten(&error))? {
+            return Err(PluginError::TooManyBytes { bytes_max });
+        }
         let _turn = self.registry.lock_writing().await;
         let plugin = self.find_plugin(organisation, version.plugin_id).ok_or(PluginError::NotFound)?;
-        let spared: Vec<PluginVersionId> = [Some(version.id), plugin.active_version, plugin.previous_version]
-            .into_iter()
-            .flatten()
-            .collect();
-        store.trim_plugin_versions(plugin.id, &spared).await.map_err(|error| unwritten(&error))?;
+        let spared = spared_versions(&plugin, Some(version.id));
+        let trimmed = store.trim_plugin_versions(plugin.id, &spared, bytes_max).await;
+        trimmed.map_err(|error| unwritten(&error))?;
         Ok(())
     }
 

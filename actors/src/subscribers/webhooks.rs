@@ -98,7 +98,7 @@ impl SubscriberDirectory {
         claim: Option<KeyClaim<Arc<Subscription>>>,
     ) -> Result<Arc<Subscription>, SubscriptionError> {
         let mut ids = self.registry.lock_writing().await;
-        if self.subscriptions_of(organisation_id).len() >= self.tenant_subscriptions {
+        if self.subscriptions_of(organisation_id).len() >= self.limits.subscriptions {
             return Err(SubscriptionError::TooMany);
         }
         let now = self.registry.0.clock.read_now();

@@ -23,7 +23,7 @@ pub struct HookSettings {
     pub cache_folder: Option<PathBuf>,
 }
 
-/// Limits of one run of a plugin.
+/// Limits of one run of a plugin, and of its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HookLimits {
     /// Processor time.
@@ -34,6 +34,8 @@ pub struct HookLimits {
     pub memory_bytes: usize,
     /// Bytes of log lines that are kept.
     pub log_bytes: usize,
+    /// Bytes of a component's compiled form.
+    pub compiled_bytes: usize,
 }
 
 /// Limits of a tier that differ from the common ones.
@@ -47,6 +49,8 @@ pub struct HookExceptions {
     pub memory_bytes: Option<usize>,
     /// As [`HookLimits::log_bytes`].
     pub log_bytes: Option<usize>,
+    /// As [`HookLimits::compiled_bytes`].
+    pub compiled_bytes: Option<usize>,
 }
 
 impl HookSettings {
@@ -54,7 +58,7 @@ impl HookSettings {
         // Each key has a default, so none is absent.
         let common = HookExceptions::read_settings(
             from,
-            ["hooks.cpu_ms", "hooks.wall_ms", "hooks.memory_mib", "hooks.log_kib"],
+            ["hooks.cpu_ms", "hooks.wall_ms", "hooks.memory_mib", "hooks.log_kib", "hooks.compiled_mib"],
         );
         let tiers = PriceTier::ALL
             .map(|tier| HookExceptions::read_settings(from, HookExceptions::setting_keys(tier)));
@@ -68,6 +72,7 @@ impl HookSettings {
                 wall: common.wall?,
                 memory_bytes: common.memory_bytes?,
                 log_bytes: common.log_bytes?,
+                compiled_bytes: common.compiled_bytes?,
             },
             tiers,
             threads: usize::try_from(threads?).ok()?,
@@ -87,36 +92,50 @@ impl HookSettings {
             wall: other.wall.unwrap_or(self.limits.wall),
             memory_bytes: other.memory_bytes.unwrap_or(self.limits.memory_bytes),
             log_bytes: other.log_bytes.unwrap_or(self.limits.log_bytes),
+            compiled_bytes: other.compiled_bytes.unwrap_or(self.limits.compiled_bytes),
         }
     }
 }
 
 impl HookExceptions {
     /// The names of its settings, in the order of its members.
-    const fn setting_keys(tier: PriceTier) -> [&'static str; 4] {
+    const fn setting_keys(tier: PriceTier) -> [&'static str; 5] {
         match tier {
-            PriceTier::Free => {
-                ["hooks.free.cpu_ms", "hooks.free.wall_ms", "hooks.free.memory_mib", "hooks.free.log_kib"]
-            }
-            PriceTier::Pro => {
-                ["hooks.pro.cpu_ms", "hooks.pro.wall_ms", "hooks.pro.memory_mib", "hooks.pro.log_kib"]
-            }
+            PriceTier::Free => [
+                "hooks.free.cpu_ms",
+                "hooks.free.wall_ms",
+                "hooks.free.memory_mib",
+                "hooks.free.log_kib",
+                "hooks.free.compiled_mib",
+            ],
+            PriceTier::Pro => [
+                "hooks.pro.cpu_ms",
+                "hooks.pro.wall_ms",
+                "hooks.pro.memory_mib",
+                "hooks.pro.log_kib",
+                "hooks.pro.compiled_mib",
+            ],
             PriceTier::Enterprise => [
                 "hooks.enterprise.cpu_ms",
                 "hooks.enterprise.wall_ms",
                 "hooks.enterprise.memory_mib",
                 "hooks.enterprise.log_kib",
+                "hooks.enterprise.compiled_mib",
             ],
         }
     }
 
-    fn read_settings(from: &mut SettingsReader, [cpu, wall, memory, log]: [&'static str; 4]) -> Self {
+    fn read_settings(
+        from: &mut SettingsReader,
+        [cpu, wall, memory, log, compiled]: [&'static str; 5],
+    ) -> Self {
         let bytes = |count: u64, shift: u32| usize::try_from(count << shift).unwrap_or(usize::MAX);
         Self {
             cpu: from.optional_count(cpu, 1..=10_000).map(Duration::from_millis),
             wall: from.optional_count(wall, 1..=60_000).map(Duration::from_millis),
             memory_bytes: from.optional_count(memory, 1..=128).map(|mib| bytes(mib, 20)),
             log_bytes: from.optional_count(log, 1..=1_024).map(|kib| bytes(kib, 10)),
+            compiled_bytes: from.optional_count(compiled, 1..=128).map(|mib| bytes(mib, 20)),
         }
     }
 }

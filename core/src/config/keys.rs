@@ -1,7 +1,8 @@
 //! Every setting: its key, the defaults of both modes, and whether it is required.
 //!
-//! Invariant: a key that is not in [`SETTINGS`] does not exist, and reading it reads nothing.
-//! `docs/configuration.md` describes each key; a test compares the two.
+//! Invariant: a key that is not in [`SETTINGS`] does not exist, and reading it reads nothing. Every secret has a
+//! second key, which names a file that holds it. `docs/configuration.md` describes each key; a test compares
+//! the two.
 
 use super::ServerMode;
 
@@ -13,6 +14,10 @@ pub(super) struct SettingKey {
     serve: Option<&'static str>,
     /// Error message for a missing setting in `kabar serve`; `None` when it may be absent.
     pub(super) needed: Option<&'static str>,
+    /// Key of the secret that the named file holds; `None` for all other settings.
+    pub(super) file_of: Option<&'static str>,
+    /// `true` when a running server can put a new value in force.
+    pub(super) reloads: bool,
 }
 
 impl SettingKey {
@@ -21,7 +26,16 @@ impl SettingKey {
     }
 
     const fn for_modes(key: &'static str, dev: Option<&'static str>, serve: Option<&'static str>) -> Self {
-        Self { key, dev, serve, needed: None }
+        Self { key, dev, serve, needed: None, file_of: None, reloads: false }
+    }
+
+    /// The setting that names a file with this secret.
+    const fn for_file_of(secret: &'static str, key: &'static str) -> Self {
+        Self { file_of: Some(secret), ..Self::for_modes(key, None, None) }
+    }
+
+    const fn reloadable(self) -> Self {
+        Self { reloads: true, ..self }
     }
 
     const fn with_requirement(self, why: &'static str) -> Self {
@@ -45,14 +59,23 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::for_modes("database_url", Some("sqlite://data/kabar.db"), None).with_requirement(
         "must be set, like postgres://kabar:…@db.internal/kabar or sqlite:///var/lib/kabar/kabar.db",
     ),
+    SettingKey::for_file_of("database_url", "database_url_file"),
     SettingKey::for_modes("redis_url", None, None),
+    SettingKey::for_file_of("redis_url", "redis_url_file"),
     SettingKey::for_modes("operator_token", None, None)
-        .with_requirement("must be set to a secret of at least 16 characters"),
+        .with_requirement("must be set to a secret of at least 16 characters")
+        .reloadable(),
+    SettingKey::for_file_of("operator_token", "operator_token_file").reloadable(),
     SettingKey::for_modes("whatsapp.app_secret", None, None)
-        .with_requirement("must be set to the app secret of your Meta app; it signs the webhooks"),
-    SettingKey::for_modes("whatsapp.verify_token", None, None).with_requirement(
-        "must be set to the verify token that you give Meta: a secret of at least 16 characters",
-    ),
+        .with_requirement("must be set to the app secret of your Meta app; it signs the webhooks")
+        .reloadable(),
+    SettingKey::for_file_of("whatsapp.app_secret", "whatsapp.app_secret_file").reloadable(),
+    SettingKey::for_modes("whatsapp.verify_token", None, None)
+        .with_requirement(
+            "must be set to the verify token that you give Meta: a secret of at least 16 characters",
+        )
+        .reloadable(),
+    SettingKey::for_file_of("whatsapp.verify_token", "whatsapp.verify_token_file").reloadable(),
     SettingKey::for_modes("whatsapp.base_url", None, Some("https://graph.facebook.com")),
     SettingKey::with_default("whatsapp.version", "v23.0"),
     SettingKey::with_default("whatsapp.settle_seconds", "60"),
@@ -63,22 +86,26 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::for_modes("outbound.allow_loopback", Some("true"), Some("false")),
     SettingKey::with_default("events.retention_days", "30"),
     SettingKey::with_default("retention.raw_days", "30"),
-    SettingKey::with_default("hooks.cpu_ms", "50"),
-    SettingKey::with_default("hooks.wall_ms", "2000"),
-    SettingKey::with_default("hooks.memory_mib", "64"),
-    SettingKey::with_default("hooks.log_kib", "64"),
-    SettingKey::for_modes("hooks.free.cpu_ms", None, None),
-    SettingKey::for_modes("hooks.free.wall_ms", None, None),
-    SettingKey::for_modes("hooks.free.memory_mib", None, None),
-    SettingKey::for_modes("hooks.free.log_kib", None, None),
-    SettingKey::for_modes("hooks.pro.cpu_ms", None, None),
-    SettingKey::for_modes("hooks.pro.wall_ms", None, None),
-    SettingKey::for_modes("hooks.pro.memory_mib", None, None),
-    SettingKey::for_modes("hooks.pro.log_kib", None, None),
-    SettingKey::for_modes("hooks.enterprise.cpu_ms", None, None),
-    SettingKey::for_modes("hooks.enterprise.wall_ms", None, None),
-    SettingKey::for_modes("hooks.enterprise.memory_mib", None, None),
-    SettingKey::for_modes("hooks.enterprise.log_kib", None, None),
+    SettingKey::with_default("hooks.cpu_ms", "50").reloadable(),
+    SettingKey::with_default("hooks.wall_ms", "2000").reloadable(),
+    SettingKey::with_default("hooks.memory_mib", "64").reloadable(),
+    SettingKey::with_default("hooks.log_kib", "64").reloadable(),
+    SettingKey::with_default("hooks.compiled_mib", "128").reloadable(),
+    SettingKey::for_modes("hooks.free.cpu_ms", None, None).reloadable(),
+    SettingKey::for_modes("hooks.free.wall_ms", None, None).reloadable(),
+    SettingKey::for_modes("hooks.free.memory_mib", None, None).reloadable(),
+    SettingKey::for_modes("hooks.free.log_kib", None, None).reloadable(),
+    SettingKey::with_default("hooks.free.compiled_mib", "32").reloadable(),
+    SettingKey::for_modes("hooks.pro.cpu_ms", None, None).reloadable(),
+    SettingKey::for_modes("hooks.pro.wall_ms", None, None).reloadable(),
+    SettingKey::for_modes("hooks.pro.memory_mib", None, None).reloadable(),
+    SettingKey::for_modes("hooks.pro.log_kib", None, None).reloadable(),
+    SettingKey::for_modes("hooks.pro.compiled_mib", None, None).reloadable(),
+    SettingKey::for_modes("hooks.enterprise.cpu_ms", None, None).reloadable(),
+    SettingKey::for_modes("hooks.enterprise.wall_ms", None, None).reloadable(),
+    SettingKey::for_modes("hooks.enterprise.memory_mib", None, None).reloadable(),
+    SettingKey::for_modes("hooks.enterprise.log_kib", None, None).reloadable(),
+    SettingKey::for_modes("hooks.enterprise.compiled_mib", None, None).reloadable(),
     SettingKey::with_default("hooks.threads", "2"),
     SettingKey::with_default("hooks.concurrent_runs", "32"),
     SettingKey::with_default("hooks.component_bytes", "33554432"),
@@ -90,6 +117,7 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("limits.event_streams", "1000"),
     SettingKey::with_default("limits.event_streams_per_organization", "100"),
     SettingKey::with_default("limits.webhook_subscriptions_per_organization", "50"),
+    SettingKey::with_default("limits.component_bytes_per_organization", "1073741824"),
     SettingKey::with_default("limits.queued_commands", "4096"),
     SettingKey::with_default("limits.body_bytes", "262144"),
     SettingKey::with_default("limits.ingress_bytes", "3145728"),
@@ -98,9 +126,9 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("limits.connections_per_address", "10000"),
     SettingKey::with_default("limits.head_seconds", "30"),
     SettingKey::with_default("limits.connection_idle_seconds", "75"),
-    SettingKey::with_default("cors.allowed_origins", ""),
+    SettingKey::with_default("cors.allowed_origins", "").reloadable(),
     SettingKey::with_default("log.format", "text"),
-    SettingKey::with_default("log.level", "info"),
+    SettingKey::with_default("log.level", "info").reloadable(),
 ];
 
 /// Returns the setting of this key.
@@ -111,4 +139,10 @@ pub(super) fn define_key(key: &str) -> Option<&'static SettingKey> {
 /// Returns the environment variable of a key.
 pub(super) fn variable_name(key: &str) -> String {
     format!("KABAR_{}", key.replace('.', "__").to_uppercase())
+}
+
+/// Returns `true` for the key of a variable such as Kubernetes makes for a Service named `kabar`:
+/// `KABAR_SERVICE_HOST`, `KABAR_SERVICE_PORT_HTTP`, `KABAR_PORT`, `KABAR_PORT_8080_TCP_ADDR`.
+pub(super) fn is_service_variable(key: &str) -> bool {
+    key == "port" || ["service_", "port_"].iter().any(|form| key.starts_with(form))
 }

@@ -1,20 +1,22 @@
-//! Renders settings in the format of the settings file, with secrets masked.
+//! Renders settings in the format of the settings file, with secrets masked, and compares two of them.
 //!
 //! Invariant: the text is valid TOML, names every key, and holds no secret.
 
 use std::fmt::Write as _;
 
 use super::keys::SETTINGS;
-use super::{HookExceptions, HookSettings, Settings};
+use super::{ChangedSetting, HookExceptions, HookSettings, Settings};
 use crate::domain::account::Secret;
 use crate::domain::organisation::PriceTier;
 
 /// Value of a key in the rendered text.
+#[derive(PartialEq, Eq)]
 enum MaskedValue {
     Text(String),
     Bare(String),
     List(Vec<String>),
     Masked,
+    InFile,
     Absent,
 }
 
@@ -35,13 +37,46 @@ pub(super) fn render_toml(settings: &Settings) -> String {
                 push_value(&mut out, format_args!("{name} = [{}]\n", items.join(", ")));
             }
             MaskedValue::Masked => push_value(&mut out, format_args!("{name} = \"***\"\n")),
+            MaskedValue::InFile => push_value(&mut out, format_args!("# {name} is in its file\n")),
             MaskedValue::Absent => push_value(&mut out, format_args!("# {name} is not set\n")),
         }
     }
     out
 }
 
+/// Returns the settings whose values differ.
+pub(super) fn changed_keys(before: &Settings, after: &Settings) -> Vec<ChangedSetting> {
+    let changed = SETTINGS.iter().filter(|known| {
+        render_value(before, known.key) != render_value(after, known.key)
+            || secrets_differ(before, after, known.key)
+    });
+    changed.map(|known| ChangedSetting { key: known.key, reloads: known.reloads }).collect()
+}
+
+fn secrets_differ(before: &Settings, after: &Settings, key: &str) -> bool {
+    match key {
+        "database_url" => before.database_url != after.database_url,
+        "redis_url" => before.redis_url != after.redis_url,
+        "operator_token" => before.operator_token != after.operator_token,
+        "whatsapp.app_secret" => before.whatsapp.app_secrets != after.whatsapp.app_secrets,
+        "whatsapp.verify_token" => before.whatsapp.verify_token != after.whatsapp.verify_token,
+        _ => false,
+    }
+}
+
+/// Renders a setting; a secret that lies in a file by its place alone.
 fn render_value(settings: &Settings, key: &str) -> MaskedValue {
+    if settings.secret_files.contains_key(key) {
+        return MaskedValue::InFile;
+    }
+    if let Some(secret) = SETTINGS.iter().find(|known| known.key == key).and_then(|known| known.file_of) {
+        let file = settings.secret_files.get(secret);
+        return file.map_or(MaskedValue::Absent, |path| MaskedValue::Text(path.display().to_string()));
+    }
+    render_given(settings, key)
+}
+
+fn render_given(settings: &Settings, key: &str) -> MaskedValue {
     let (limits, hooks) = (&settings.limits, &settings.hooks);
     match key {
         "listen" => MaskedValue::Text(settings.listen.to_string()),
@@ -54,7 +89,7 @@ fn render_value(settings: &Settings, key: &str) -> MaskedValue {
             settings.redis_url.as_ref().map_or(MaskedValue::Absent, |url| MaskedValue::Text(url.to_string()))
         }
         "operator_token" => mask_secret(settings.operator_token.as_ref()),
-        "whatsapp.app_secret" => mask_secret(settings.whatsapp.app_secret.as_ref()),
+        "whatsapp.app_secret" => mask_secret(settings.whatsapp.app_secrets.first()),
         "whatsapp.verify_token" => mask_secret(settings.whatsapp.verify_token.as_ref()),
         "whatsapp.base_url" => {
             settings.whatsapp.base_url.clone().map_or(MaskedValue::Absent, MaskedValue::Text)
@@ -88,6 +123,9 @@ fn render_value(settings: &Settings, key: &str) -> MaskedValue {
         "limits.webhook_subscriptions_per_organization" => {
             MaskedValue::Bare(limits.tenant_subscriptions.to_string())
         }
+        "limits.component_bytes_per_organization" => {
+            MaskedValue::Bare(limits.tenant_component_bytes.to_string())
+        }
         "limits.queued_commands" => MaskedValue::Bare(limits.queued_commands.to_string()),
         "limits.body_bytes" => MaskedValue::Bare(limits.body_bytes.to_string()),
         "limits.ingress_bytes" => MaskedValue::Bare(limits.ingress_bytes.to_string()),
@@ -110,6 +148,7 @@ fn hook_limit(hooks: &HookSettings, key: &str) -> MaskedValue {
         wall: Some(hooks.limits.wall),
         memory_bytes: Some(hooks.limits.memory_bytes),
         log_bytes: Some(hooks.limits.log_bytes),
+        compiled_bytes: Some(hooks.limits.compiled_bytes),
     };
     let name = key.strip_prefix("hooks.").unwrap_or(key);
     let (limits, name) = match name.split_once('.') {
@@ -124,6 +163,7 @@ fn hook_limit(hooks: &HookSettings, key: &str) -> MaskedValue {
         "wall_ms" => limits.wall.map(|time| time.as_millis().to_string()),
         "memory_mib" => limits.memory_bytes.map(|bytes| (bytes >> 20).to_string()),
         "log_kib" => limits.log_bytes.map(|bytes| (bytes >> 10).to_string()),
+        "compiled_mib" => limits.compiled_bytes.map(|bytes| (bytes >> 20).to_string()),
         // A test compares this match with the table of keys, so no other key occurs.
         _ => None,
     });

@@ -1,15 +1,17 @@
 //! Merges the sources and reads single settings from them, collecting the mistakes.
 //!
-//! Invariant: text stays text. Values of the environment and of flags are never guessed to be numbers, so the
-//! secret `0123` keeps its zero. `values` interprets the text.
+//! Invariants: text stays text. Values of the environment and of flags are never guessed to be numbers, so the
+//! secret `0123` keeps its zero. `values` interprets the text. A secret and the file that holds it are one
+//! setting: a source that gives the one replaces the other of the sources before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use config::{ConfigError, Environment, File, FileFormat, Source, Value, ValueKind};
 
-use super::keys::{SETTINGS, define_key, variable_name};
+use super::keys::{SETTINGS, define_key, is_service_variable, variable_name};
+use super::secret_file::read_secret_file;
 use super::{ServerMode, SettingProblem, SettingSources};
 use crate::domain::account::Secret;
 #[cfg(debug_assertions)]
@@ -25,6 +27,11 @@ pub(super) struct SettingsReader {
     /// Keys as each source spells them, with the source's name.
     given: Vec<(String, String)>,
     problems: Vec<SettingProblem>,
+    /// Files that secrets were read from, by the key of the secret.
+    secret_files: BTreeMap<&'static str, PathBuf>,
+    /// Secrets with a file that cannot be read; that is reported already.
+    unread: BTreeSet<&'static str>,
+    passed_over: Vec<String>,
     #[cfg(debug_assertions)]
     test_delays: Option<Value>,
 }
@@ -46,8 +53,6 @@ impl SettingsReader {
             .ignore_empty(true)
             .source(sources.environment.clone());
 
-        let mut given = Vec::new();
-        let mut values = BTreeMap::new();
         let in_file = flatten_table(file.collect().map_err(|error| unreadable_file(path, error))?);
         let mut in_environment =
             environment.collect().map_err(|_not_shown_it_quotes_the_value| SettingProblem {
@@ -57,23 +62,77 @@ impl SettingsReader {
         in_environment.remove(OF_CLIENTS);
         #[cfg(debug_assertions)]
         let test_delays = in_environment.remove(OF_TESTS);
-        given.extend(in_file.keys().map(|key| (key.clone(), format!("in {}", path.display()))));
-        given.extend(in_environment.keys().map(|key| (key.clone(), format!("as {}", variable_name(key)))));
-        given.extend(sources.flags.keys().map(|key| (key.clone(), "as a flag".to_owned())));
+        let of_kubernetes: BTreeSet<String> =
+            in_environment.keys().filter(|key| is_service_variable(key)).cloned().collect();
+        in_environment.retain(|key, _| !of_kubernetes.contains(key));
+        let in_flags = sources.flags.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
 
         let defaults = SETTINGS.iter().filter_map(|known| Some((known.key, known.default(mode)?)));
-        values.extend(defaults.map(|(key, text)| (key.to_owned(), Value::from(text))));
-        values.extend(in_file);
-        values.extend(in_environment);
-        values.extend(sources.flags.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str()))));
-        Ok(Self {
+        let mut reader = Self {
             mode,
-            values,
-            given,
+            values: defaults.map(|(key, text)| (key.to_owned(), Value::from(text))).collect(),
+            given: Vec::new(),
             problems: Vec::new(),
+            secret_files: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            passed_over: of_kubernetes.iter().map(|key| variable_name(key)).collect(),
             #[cfg(debug_assertions)]
             test_delays,
-        })
+        };
+        reader.overlay_source(in_file, |_| format!("in {}", path.display()));
+        reader
+            .overlay_source(in_environment.into_iter().collect(), |key| format!("as {}", variable_name(key)));
+        reader.overlay_source(in_flags.collect(), |_| "as a flag".to_owned());
+        reader.read_secret_files();
+        Ok(reader)
+    }
+
+    /// Puts the values of a source over those of the sources before it.
+    fn overlay_source(&mut self, source: BTreeMap<String, Value>, place: impl Fn(&str) -> String) {
+        for known in SETTINGS {
+            let Some(secret) = known.file_of else { continue };
+            match (source.contains_key(secret), source.contains_key(known.key)) {
+                (true, true) => self.report_problem(known.key, format!("give this or {secret}, not both")),
+                (true, false) => drop(self.values.remove(known.key)),
+                (false, true) => drop(self.values.remove(secret)),
+                (false, false) => {}
+            }
+        }
+        self.given.extend(source.keys().map(|key| (key.clone(), place(key))));
+        self.values.extend(source);
+    }
+
+    /// Reads the secrets that lie in files.
+    fn read_secret_files(&mut self) {
+        for known in SETTINGS {
+            let Some(secret) = known.file_of else { continue };
+            let Some(value) = self.values.get(known.key) else { continue };
+            let read = match text_of(value).map(PathBuf::from) {
+                Some(path) => read_secret_file(&path).map(|text| (path, text)),
+                None => Err("must be the path of a file".to_owned()),
+            };
+            match read {
+                Ok((path, text)) => {
+                    self.values.insert(secret.to_owned(), Value::from(text));
+                    self.secret_files.insert(secret, path);
+                }
+                Err(reason) => {
+                    self.values.remove(secret);
+                    self.unread.insert(secret);
+                    self.report_problem(known.key, reason);
+                }
+            }
+        }
+    }
+
+    /// Returns the files that secrets were read from, by the key of the secret.
+    pub(super) fn secret_files(&self) -> BTreeMap<&'static str, PathBuf> {
+        self.secret_files.clone()
+    }
+
+    /// Returns the names of variables that Kubernetes makes for a Service, and that are no settings.
+    pub(super) fn passed_over(&self) -> Vec<String> {
+        self.passed_over.clone()
     }
 
     /// Returns the delays of awaits; see [`crate::surroundings`].
@@ -137,16 +196,25 @@ impl SettingsReader {
         key: &'static str,
         check: impl FnOnce(&str) -> Result<(), String>,
     ) -> Option<Secret> {
+        self.parse_secret(key, |text| check(text).map(|()| Secret::new(text)))
+    }
+
+    /// Reads secrets that are given as one text.
+    pub(super) fn parse_secret<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let Some(value) = self.values.get(key) else {
             self.report_missing(key);
             return None;
         };
-        let checked = if let ValueKind::String(text) = &value.kind {
-            check(text).map(|()| Secret::new(text))
+        let parsed = if let ValueKind::String(text) = &value.kind {
+            parse(text)
         } else {
             Err("must be text; put it in quotes".to_owned())
         };
-        checked.map_err(|reason| self.report_problem(key, reason)).ok()
+        parsed.map_err(|reason| self.report_problem(key, reason)).ok()
     }
 
     /// Reads a whole number within a range.
@@ -185,13 +253,17 @@ impl SettingsReader {
     }
 
     fn report_missing(&mut self, key: &'static str) {
-        let needed = define_key(key).and_then(|known| known.needed);
+        let needed = define_key(key).and_then(|known| known.needed).filter(|_| !self.unread.contains(key));
         if let (ServerMode::Serve, Some(reason)) = (self.mode, needed) {
             self.report_problem(key, reason.to_owned());
         }
     }
 
+    /// Reports a mistake; that of a secret in a file by the key that names the file.
     fn report_problem(&mut self, key: &str, reason: String) {
+        let by_file = self.secret_files.contains_key(key);
+        let named = SETTINGS.iter().find(|known| by_file && known.file_of == Some(key));
+        let key = named.map_or(key, |known| known.key);
         self.problems.push(SettingProblem { key: key.to_owned(), reason });
     }
 }

@@ -1,5 +1,8 @@
 //! Settings as an operator meets them: precedence, refusals, masking, documentation.
 
+mod changes;
+mod secret_files;
+
 use std::io::Write as _;
 
 use super::keys::{SETTINGS, variable_name};
@@ -85,7 +88,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
 #[test]
 fn a_secret_keeps_its_leading_zeros_and_must_be_text_in_a_file() {
     let settings = Settings::load(ServerMode::Serve, &environment(&SECRETS)).unwrap();
-    assert_eq!(settings.whatsapp.app_secret.unwrap().reveal(), "0123012301230123");
+    assert_eq!(settings.whatsapp.app_secrets, [Secret::new("0123012301230123")]);
     let number = file("[whatsapp]\napp_secret = 123456\n");
     let problems = refusal(ServerMode::Dev, &with_file(&number, &[]));
     assert_eq!(keys_of(&problems), ["whatsapp.app_secret"]);
@@ -127,6 +130,30 @@ fn unknown_keys_are_named_where_they_stand() {
 }
 
 #[test]
+fn variables_that_kubernetes_makes_for_a_service_are_passed_over() {
+    let made = [
+        ("KABAR_SERVICE_HOST", "10.0.0.7"),
+        ("KABAR_SERVICE_PORT", "8080"),
+        ("KABAR_SERVICE_PORT_HTTP", "8080"),
+        ("KABAR_PORT", "tcp://10.0.0.7:8080"),
+        ("KABAR_PORT_8080_TCP", "tcp://10.0.0.7:8080"),
+        ("KABAR_PORT_8080_TCP_PROTO", "tcp"),
+    ];
+    let settings = Settings::load(ServerMode::Serve, &environment(&[&SECRETS[..], &made].concat())).unwrap();
+    let mut names = made.map(|(name, _)| name);
+    names.sort_unstable();
+    assert_eq!(settings.passed_over, names);
+    // Misspelt settings are none of them, and a file is no environment.
+    for wrong in ["KABAR_PORTS", "KABAR_SERVICES", "KABAR_HTTP_SERVICE_HOST"] {
+        let problems = refusal(ServerMode::Dev, &environment(&[(wrong, "8080")]));
+        assert!(problems.to_string().contains(wrong), "{problems}");
+    }
+    let in_file = file("port = \"8080\"\n");
+    assert_eq!(keys_of(&refusal(ServerMode::Dev, &with_file(&in_file, &[]))), ["port"]);
+    assert!(SETTINGS.iter().all(|known| !super::keys::is_service_variable(known.key)), "a setting is read");
+}
+
+#[test]
 fn what_is_said_of_a_tier_holds_for_it_alone() {
     let given = [
         ("KABAR_HOOKS__CPU_MS", "40"),
@@ -143,74 +170,91 @@ fn what_is_said_of_a_tier_holds_for_it_alone() {
     assert!(shown.contains("cpu_ms = 80") && shown.contains("log_kib = 8"), "{shown}");
 }
 
+/// A bad value of each setting that has any.
+const BAD_VALUES: [(&str, &str); 65] = [
+    ("listen", "8080"),
+    ("public_url", "kabar.example.com"),
+    ("health_listen", "9090"),
+    ("database_url", "mysql://x"),
+    ("redis_url", "127.0.0.1:6379"),
+    ("database_url_file", "no/such/file"),
+    ("redis_url_file", "no/such/file"),
+    ("operator_token_file", "no/such/file"),
+    ("whatsapp.app_secret_file", "no/such/file"),
+    ("whatsapp.verify_token_file", "no/such/file"),
+    ("operator_token", "short"),
+    ("whatsapp.app_secret", "with space"),
+    ("whatsapp.verify_token", "\u{e9}"),
+    ("whatsapp.base_url", "ftp://x"),
+    ("whatsapp.version", "23"),
+    ("whatsapp.settle_seconds", "0"),
+    ("cluster.address", "10.0.0.5:8080"),
+    ("cluster.lease_seconds", "1"),
+    ("cluster.alone_lease_seconds", "4"),
+    ("dev.traffic_per_minute", "-1"),
+    ("outbound.allow_loopback", "maybe"),
+    ("events.retention_days", "0"),
+    ("retention.raw_days", "0"),
+    ("hooks.cpu_ms", "0"),
+    ("hooks.wall_ms", "x"),
+    ("hooks.memory_mib", "129"),
+    ("hooks.compiled_mib", "129"),
+    ("hooks.log_kib", "0"),
+    ("hooks.free.cpu_ms", "0"),
+    ("hooks.free.wall_ms", "60001"),
+    ("hooks.free.memory_mib", "x"),
+    ("hooks.free.compiled_mib", "129"),
+    ("hooks.free.log_kib", "1025"),
+    ("hooks.pro.cpu_ms", "0"),
+    ("hooks.pro.wall_ms", "60001"),
+    ("hooks.pro.memory_mib", "x"),
+    ("hooks.pro.compiled_mib", "129"),
+    ("hooks.pro.log_kib", "1025"),
+    ("hooks.enterprise.cpu_ms", "0"),
+    ("hooks.enterprise.wall_ms", "60001"),
+    ("hooks.enterprise.memory_mib", "x"),
+    ("hooks.enterprise.compiled_mib", "129"),
+    ("hooks.enterprise.log_kib", "1025"),
+    ("hooks.threads", "1"),
+    ("hooks.concurrent_runs", "0"),
+    ("hooks.component_bytes", "1"),
+    ("limits.database_readers", "0"),
+    ("limits.resident_conversations", "99"),
+    ("limits.idle_seconds", "0"),
+    ("limits.waiting_polls", "1000001"),
+    ("limits.event_streams", "-1"),
+    ("limits.event_streams_per_organization", "many"),
+    ("limits.webhook_subscriptions_per_organization", "10001"),
+    ("limits.component_bytes_per_organization", "1e9"),
+    ("limits.queued_commands", "4k"),
+    ("limits.body_bytes", "1.5"),
+    ("limits.ingress_bytes", "65535"),
+    ("limits.unauthenticated_bytes", "65535"),
+    ("limits.connections", "15"),
+    ("limits.connections_per_address", "0"),
+    ("limits.head_seconds", "0"),
+    ("limits.connection_idle_seconds", "3601"),
+    ("cors.allowed_origins", "https://a.example,*"),
+    ("log.format", "xml"),
+    ("log.level", "info,kabar=loud"),
+];
+
 #[test]
 fn invalid_values_are_all_reported_at_once() {
-    let cases = [
-        ("listen", "8080"),
-        ("public_url", "kabar.example.com"),
-        ("health_listen", "9090"),
-        ("database_url", "mysql://x"),
-        ("redis_url", "127.0.0.1:6379"),
-        ("operator_token", "short"),
-        ("whatsapp.app_secret", "with space"),
-        ("whatsapp.verify_token", "\u{e9}"),
-        ("whatsapp.base_url", "ftp://x"),
-        ("whatsapp.version", "23"),
-        ("whatsapp.settle_seconds", "0"),
-        ("cluster.address", "10.0.0.5:8080"),
-        ("cluster.lease_seconds", "1"),
-        ("cluster.alone_lease_seconds", "4"),
-        ("dev.traffic_per_minute", "-1"),
-        ("outbound.allow_loopback", "maybe"),
-        ("events.retention_days", "0"),
-        ("retention.raw_days", "0"),
-        ("hooks.cpu_ms", "0"),
-        ("hooks.wall_ms", "x"),
-        ("hooks.memory_mib", "129"),
-        ("hooks.log_kib", "0"),
-        ("hooks.free.cpu_ms", "0"),
-        ("hooks.free.wall_ms", "60001"),
-        ("hooks.free.memory_mib", "x"),
-        ("hooks.free.log_kib", "1025"),
-        ("hooks.pro.cpu_ms", "0"),
-        ("hooks.pro.wall_ms", "60001"),
-        ("hooks.pro.memory_mib", "x"),
-        ("hooks.pro.log_kib", "1025"),
-        ("hooks.enterprise.cpu_ms", "0"),
-        ("hooks.enterprise.wall_ms", "60001"),
-        ("hooks.enterprise.memory_mib", "x"),
-        ("hooks.enterprise.log_kib", "1025"),
-        ("hooks.threads", "1"),
-        ("hooks.concurrent_runs", "0"),
-        ("hooks.component_bytes", "1"),
-        ("limits.database_readers", "0"),
-        ("limits.resident_conversations", "99"),
-        ("limits.idle_seconds", "0"),
-        ("limits.waiting_polls", "1000001"),
-        ("limits.event_streams", "-1"),
-        ("limits.event_streams_per_organization", "many"),
-        ("limits.webhook_subscriptions_per_organization", "10001"),
-        ("limits.queued_commands", "4k"),
-        ("limits.body_bytes", "1.5"),
-        ("limits.ingress_bytes", "65535"),
-        ("limits.unauthenticated_bytes", "65535"),
-        ("limits.connections", "15"),
-        ("limits.connections_per_address", "0"),
-        ("limits.head_seconds", "0"),
-        ("limits.connection_idle_seconds", "3601"),
-        ("cors.allowed_origins", "https://a.example,*"),
-        ("log.format", "xml"),
-        ("log.level", "info,kabar=loud"),
-    ];
     // Any text is a folder.
-    assert_eq!(cases.len() + 1, SETTINGS.len(), "a setting without a bad example");
-    let flags = cases.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let problems = refusal(ServerMode::Serve, &SettingSources { flags, ..environment(&[]) });
-    let mut found = keys_of(&problems);
-    let mut wrong: Vec<&str> = cases.iter().map(|(key, _)| *key).collect();
-    found.sort_unstable();
-    wrong.sort_unstable();
-    assert_eq!(found, wrong);
+    assert_eq!(BAD_VALUES.len() + 1, SETTINGS.len(), "a setting without a bad example");
+    // A secret and its file are one setting.
+    let (files, others): (Vec<_>, Vec<_>) =
+        BAD_VALUES.into_iter().partition(|(key, _)| key.ends_with("_file"));
+    for cases in [files, others] {
+        let flags = cases.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let problems = refusal(ServerMode::Serve, &SettingSources { flags, ..environment(&[]) });
+        let mut found = keys_of(&problems);
+        let mut wrong: Vec<&str> = cases.iter().map(|(key, _)| *key).collect();
+        found.sort_unstable();
+        wrong.sort_unstable();
+        assert_eq!(found, wrong);
+    }
 }
 
 #[test]

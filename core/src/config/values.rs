@@ -15,6 +15,7 @@ use crate::postgres_url::PostgresUrl;
 
 /// Shortest secret of a server in production.
 const SECRET_CHARS_MIN: usize = 16;
+const APP_SECRETS_MAX: usize = 2;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Database that holds all durable state.
@@ -182,6 +183,17 @@ fn any_secret(text: &str) -> Result<(), String> {
         return Err("must be letters, digits and signs of ASCII, without spaces".to_owned());
     }
     Ok(())
+}
+
+/// Reads one app secret, or two that are in force together while Meta changes from one to the other.
+pub(super) fn app_secrets_for(mode: ServerMode) -> impl FnOnce(&str) -> Result<Vec<Secret>, String> {
+    move |text| {
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        if parts.len() > APP_SECRETS_MAX {
+            return Err("must be one secret, or two separated by a comma".to_owned());
+        }
+        parts.into_iter().map(|part| secret_for(mode)(part).map(|()| Secret::new(part))).collect()
+    }
 }
 
 pub(super) fn base_url(text: &str) -> Result<String, String> {

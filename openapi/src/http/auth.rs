@@ -34,7 +34,7 @@ pub(super) fn admit_webhook(headers: &HeaderMap) -> Result<ClaimedSignature, Api
 /// Checks the operator's token.
 pub(super) fn admit_operator(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
     let shown = bearer_token(headers).ok_or_else(missing_api_key)?;
-    if is_shown(&app.operator_token, shown) {
+    if is_shown(&app.settings.load().operator_token, shown) {
         return Ok(());
     }
     Err(ApiError::new(ErrorCode::InvalidApiKey, "this is not the operator's token"))

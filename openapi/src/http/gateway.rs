@@ -41,7 +41,6 @@ pub(crate) struct Gateway {
     pub(super) operations: BoxEndpoint<'static>,
     pub(super) methods: MethodTable,
     pub(super) pages: SitePages,
-    pub(super) cors: CorsPolicy,
     pub(super) refusals: AuthRefusals,
     /// Memory for bodies that are not authenticated yet.
     unauthenticated: Arc<BodyBudget>,
@@ -56,10 +55,9 @@ impl Gateway {
     ) -> Self {
         let pages = SitePages::new(document, app.sandbox_keys.clone());
         let methods = MethodTable::new(documented);
-        let cors = CorsPolicy::new(&app.allowed_origins);
         let refusals = AuthRefusals::new(app.clock.clone(), app.metrics.clone());
         let unauthenticated = BodyBudget::new(app.limits.unauthenticated_bytes.max(app.limits.ingress_bytes));
-        Self { app, operations, methods, pages, cors, refusals, unauthenticated }
+        Self { app, operations, methods, pages, refusals, unauthenticated }
     }
 
     async fn handle_request(
@@ -243,7 +241,7 @@ impl Gateway {
 impl Gateway {
     /// Answers a request that came to a listener of this scope.
     pub(super) async fn answer(&self, mut request: Request, scope: SurfaceScope) -> Response {
-        let origin = self.cors.allowed_origin(request.headers());
+        let origin = CorsPolicy(&self.app.settings.load().allowed_origins).allowed_origin(request.headers());
         let visit = RequestContext::read_head(&mut request, &self.app.clock, origin, scope);
         let span = visit.span.clone();
         self.answer_request(request, visit).instrument(span).await

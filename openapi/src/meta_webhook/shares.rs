@@ -37,9 +37,20 @@ pub(super) struct AccountShare<S = Arc<AccountEntry>> {
     pub(super) items: Vec<InboundItem>,
 }
 
-/// Returns `true` when an account takes items that this secret signed.
-pub(super) fn is_vouched_for(account: &Account, signer: &Secret, server: Option<&Secret>) -> bool {
-    let vouched = server == Some(signer) || account.app_secret.as_ref() == Some(signer);
+/// Secret that signed a webhook. It is found once: the server's secrets may change while a webhook is taken in.
+pub(super) enum WebhookSigner {
+    /// One of the server's.
+    Server,
+    /// One of an account.
+    Account(Secret),
+}
+
+/// Returns `true` when an account takes items of a webhook with this signer.
+pub(super) fn is_vouched_for(account: &Account, signer: &WebhookSigner) -> bool {
+    let vouched = match signer {
+        WebhookSigner::Server => true,
+        WebhookSigner::Account(secret) => account.app_secret.as_ref() == Some(secret),
+    };
     vouched && account.status != AccountStatus::Disconnected
 }
 
@@ -223,10 +234,11 @@ mod tests {
 
     #[test]
     fn a_secret_vouches_for_its_own_account() {
-        let (server, own, other) = (Secret::new("server"), Secret::new("own"), Secret::new("other"));
+        let [own, other] = ["own", "other"].map(|text| WebhookSigner::Account(Secret::new(text)));
+        let server = WebhookSigner::Server;
         let mut account = example_rows::example_account();
-        account.app_secret = Some(own.clone());
-        let vouched = |account: &Account, signer: &Secret| is_vouched_for(account, signer, Some(&server));
+        account.app_secret = Some(Secret::new("own"));
+        let vouched = is_vouched_for;
         assert!(vouched(&account, &server) && vouched(&account, &own) && !vouched(&account, &other));
         account.status = AccountStatus::Degraded;
         assert!(vouched(&account, &own));
@@ -234,7 +246,7 @@ mod tests {
         assert!(!vouched(&account, &server) && !vouched(&account, &own));
         account.status = AccountStatus::Connected;
         account.app_secret = None;
-        assert!(!is_vouched_for(&account, &other, None));
+        assert!(!vouched(&account, &other));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use kabar_core::meta::signature::ClaimedSignature;
 use kabar_core::meta::translate::ItemTarget;
 use tokio::sync::Semaphore;
 
+use super::shares::WebhookSigner;
 use super::signed_body::SignedBody;
 use crate::app::AppState;
 use crate::http::access::invalid_signature;
@@ -73,11 +74,11 @@ impl SignerSearch {
     ///
     /// # Errors
     /// `invalid_signature`.
-    pub(super) async fn find_signer(&self, body: &SignedBody) -> Result<Secret, ApiError> {
-        let (claimed, server) = (body.webhook.claimed, self.app.whatsapp.app_secret.clone());
-        let verify = move |bytes: &[u8]| claimed.find_signer(bytes, &server).cloned();
-        if let Some(signer) = work_on_body(&body.bytes, verify).await? {
-            return Ok(signer);
+    pub(super) async fn find_signer(&self, body: &SignedBody) -> Result<WebhookSigner, ApiError> {
+        let (claimed, settings) = (body.webhook.claimed, self.app.settings.load_full());
+        let verify = move |bytes: &[u8]| claimed.find_signer(bytes, &settings.whatsapp.app_secrets).is_some();
+        if work_on_body(&body.bytes, verify).await? {
+            return Ok(WebhookSigner::Server);
         }
         let app = self.app.clone();
         let search = move |bytes: &[u8]| find_account_signer(&app, claimed, bytes);
@@ -88,7 +89,7 @@ impl SignerSearch {
             let _turn = self.turns.acquire().await.ok();
             work_off_thread(&body.bytes, search).await?
         };
-        signer.ok_or_else(|| {
+        signer.map(WebhookSigner::Account).ok_or_else(|| {
             self.app.metrics.webhook_unsigned.inc();
             invalid_signature()
         })

@@ -63,6 +63,12 @@ pub(crate) fn plugin_error(error: PluginError) -> ApiError {
             ErrorCode::PlanLimitReached,
             format!("an organization has at most {PLUGINS_MAX} plugins; delete one first"),
         ),
+        PluginError::TooManyBytes { bytes_max } => ApiError::new(
+            ErrorCode::PlanLimitReached,
+            format!(
+                "the components of an organization have at most {bytes_max} bytes; delete a plugin first"
+            ),
+        ),
         PluginError::TooManySecrets => ApiError::invalid_field(
             "secrets",
             &format!("at most {ENTRIES_MAX} in all; set some to null to remove them"),
@@ -174,6 +180,7 @@ impl PluginsApi {
         let subscribers = self.0.accounts.subscribers();
         let deleted = subscribers.delete_plugin(tenant.key.organisation_id, plugin_id.0).await;
         deleted.map_err(plugin_error)?;
+        self.0.toolchain.sweep();
         Ok(NoContentResponse)
     }
 }

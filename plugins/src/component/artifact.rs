@@ -1,9 +1,9 @@
 //! Signs compiled components, and verifies the signatures of this server.
 //!
-//! Invariant: [`verify_artifact`] returns only code that [`sign_artifact`] was given under the same key.
+//! Invariant: [`verify_artifact`] returns only code that [`UnsignedArtifact::sign`] signed under the same key.
 //! Machine code from anywhere else would run with all the rights of this process.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -14,24 +14,54 @@ const MAGIC: &[u8; 8] = b"kabarhk1";
 const SEAL_BYTES: usize = 32;
 const SHA_BYTES: usize = 32;
 
-fn compute_mac(key: &[u8; 32], rest: &[u8]) -> Option<Hmac<Sha256>> {
+/// Bytes before the code.
+const HEADER_BYTES: usize = MAGIC.len() + SEAL_BYTES + SHA_BYTES;
+
+fn start_mac(key: &[u8; 32]) -> Option<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     mac.update(MAGIC);
-    mac.update(rest);
     Some(mac)
 }
 
-/// Signs the code of the component with this digest.
-pub(crate) fn sign_artifact(key: &[u8; 32], sha256: &[u8; 32], code: &[u8]) -> Bytes {
-    let mut rest = BytesMut::with_capacity(SHA_BYTES + code.len());
-    rest.put_slice(sha256);
-    rest.put_slice(code);
-    let tag = compute_mac(key, &rest).map(|mac| mac.finalize().into_bytes());
-    let mut artefact = BytesMut::with_capacity(MAGIC.len() + SEAL_BYTES + rest.len());
-    artefact.put_slice(MAGIC);
-    artefact.put_slice(tag.as_deref().unwrap_or(&[0; SEAL_BYTES]));
-    artefact.put_slice(&rest);
-    artefact.freeze()
+/// Compiled code with room for its signature before it, so that signing copies nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UnsignedArtifact(Vec<u8>);
+
+impl UnsignedArtifact {
+    pub(crate) fn from_code(code: &[u8]) -> Self {
+        let mut made = Self::default();
+        made.0.extend_from_slice(code);
+        made
+    }
+
+    /// Returns the buffer to which code is appended.
+    pub(crate) const fn code_buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+
+    /// Returns the code.
+    pub(crate) fn code(&self) -> &[u8] {
+        self.0.get(HEADER_BYTES..).unwrap_or_default()
+    }
+
+    /// Signs the code as that of the component with this digest. It takes some milliseconds for a large one.
+    pub(crate) fn sign(mut self, key: &[u8; 32], sha256: &[u8; 32]) -> Bytes {
+        let tag = start_mac(key).map(|mut mac| {
+            mac.update(sha256);
+            mac.update(self.code());
+            mac.finalize().into_bytes()
+        });
+        let tag = tag.as_deref().unwrap_or(&[0; SEAL_BYTES]).iter();
+        let header = MAGIC.iter().chain(tag).chain(sha256);
+        self.0.iter_mut().zip(header).for_each(|(place, byte)| *place = *byte);
+        self.0.into()
+    }
+}
+
+impl Default for UnsignedArtifact {
+    fn default() -> Self {
+        Self(vec![0; HEADER_BYTES])
+    }
 }
 
 /// A verified artefact. [`verify_artifact`] alone makes one.
@@ -69,7 +99,10 @@ pub(crate) fn verify_artifact<'a>(
     let sealed = artefact.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<SEAL_BYTES>());
     let (tag, rest) = sealed.ok_or(NotTrusted::Seal)?;
     let (sha256, code) = rest.split_first_chunk::<SHA_BYTES>().ok_or(NotTrusted::Seal)?;
-    let genuine = compute_mac(key, rest).is_some_and(|mac| mac.verify_slice(tag).is_ok());
+    let genuine = start_mac(key).is_some_and(|mut mac| {
+        mac.update(rest);
+        mac.verify_slice(tag).is_ok()
+    });
     if genuine { Ok(VerifiedArtifact { sha256: *sha256, tag: *tag, code }) } else { Err(NotTrusted::Seal) }
 }
 
@@ -79,7 +112,7 @@ mod tests {
 
     #[test]
     fn only_what_was_sealed_here_is_opened() {
-        let sealed = sign_artifact(&[1; 32], &[7; 32], b"code");
+        let sealed = UnsignedArtifact::from_code(b"code").sign(&[1; 32], &[7; 32]);
         let opened = verify_artifact(&[1; 32], &sealed).ok().unwrap();
         assert_eq!((opened.sha256, opened.code), ([7; 32], b"code".as_slice()));
         assert!(verify_artifact(&[2; 32], &sealed).is_err(), "another server's");

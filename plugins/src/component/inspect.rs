@@ -110,6 +110,15 @@ pub(crate) fn read_interface(wasm: &[u8]) -> Result<ComponentInterface, InvalidP
     Ok(found)
 }
 
+/// Returns the bytes of all data segments. A malformed rest counts as none.
+pub(crate) fn data_bytes(wasm: &[u8]) -> usize {
+    let payloads = Parser::new(0).parse_all(wasm).map_while(Result::ok);
+    let section_bytes = |payload: Payload<'_>| {
+        if let Payload::DataSection(section) = payload { section.range().len() } else { 0 }
+    };
+    payloads.map(section_bytes).fold(0, usize::saturating_add)
+}
+
 impl ComponentInterface {
     /// Checks the imports and exports against the world and the granted capabilities.
     ///

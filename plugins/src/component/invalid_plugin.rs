@@ -72,6 +72,18 @@ pub enum InvalidPlugin {
     /// The compiler refused it.
     #[error("the component does not compile: {0}")]
     DoesNotCompile(Arc<str>),
+    /// Its compiled form is too large.
+    #[error(
+        "compiled, the component has more than the {bytes_max} bytes that it may have: 8 times its own size, \
+         256 KiB at least, and no more than its organization's tier allows"
+    )]
+    CompiledSize {
+        /// Most bytes of this component's compiled form.
+        bytes_max: usize,
+    },
+    /// It declares larger memories or tables, or more of them, than an instance may have.
+    #[error("the component needs more than an instance of a hook may have: {0}")]
+    DoesNotFit(Arc<str>),
     /// It failed on a sample event.
     #[error("tried out on a sample event, the hook failed: {0}")]
     Trapped(Arc<str>),

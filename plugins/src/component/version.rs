@@ -8,6 +8,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::component::artifact::VerifiedArtifact;
 use crate::component::invalid_plugin::{InvalidPlugin, NotTrusted};
+use crate::runtime::engine;
 use crate::runtime::guest_state::GuestState;
 use crate::runtime::hook_call::LinkedHook;
 use crate::runtime::outcome::error_text;
@@ -41,7 +42,7 @@ pub struct LoadedVersion {
 pub(crate) enum ComponentLoadError {
     /// Its signature or its build does not match.
     NotTrusted(NotTrusted),
-    /// Its imports or exports have other types than the world's.
+    /// Its imports or exports have other types than the world's, or an instance needs more than the pool has.
     Misfit(InvalidPlugin),
 }
 
@@ -68,7 +69,15 @@ impl LoadedVersion {
         let engine = linker.engine();
         let foreign =
             |error: wasmtime::Error| ComponentLoadError::NotTrusted(NotTrusted::Foreign(error_text(&error)));
-        let component = load_trusted(engine, opened).map_err(foreign)?;
+        let component = match load_trusted(engine, opened) {
+            Ok(component) => component,
+            // Code of this build that another engine takes asks for more than the pool has.
+            Err(error) => {
+                let elsewhere = engine::unbounded_engine().and_then(|engine| load_trusted(&engine, opened));
+                let unfit = || InvalidPlugin::DoesNotFit(error_text(&error));
+                return Err(elsewhere.map_or_else(foreign, |_loads| ComponentLoadError::Misfit(unfit())));
+            }
+        };
         let misfit = |error: wasmtime::Error| {
             ComponentLoadError::Misfit(InvalidPlugin::WrongWorld(error_text(&error)))
         };

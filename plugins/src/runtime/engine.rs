@@ -41,11 +41,22 @@ fn engine_config() -> Config {
     config
 }
 
-/// Returns an engine that compiles and never runs.
+/// Returns an engine that compiles and never runs. A memory is kept as an image ready to be mapped if the image has
+/// at most `image_bytes`, or at most twice the bytes of its data.
 ///
 /// # Errors
 /// When wasmtime does not support this machine.
-pub(crate) fn compiling_engine() -> wasmtime::Result<Engine> {
+pub(crate) fn compiling_engine(image_bytes: u64) -> wasmtime::Result<Engine> {
+    let mut config = engine_config();
+    config.memory_guaranteed_dense_image_size(image_bytes);
+    Engine::new(&config)
+}
+
+/// Returns an engine that loads what the others compile, whatever an instance of it needs.
+///
+/// # Errors
+/// When wasmtime does not support this machine.
+pub(crate) fn unbounded_engine() -> wasmtime::Result<Engine> {
     Engine::new(&engine_config())
 }
 

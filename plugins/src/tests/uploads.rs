@@ -21,8 +21,8 @@ async fn a_hook_becomes_a_version() {
     assert_eq!(compiled.exports, [Arc::from("kabar:hooks/handler@1.0.0")]);
     assert_eq!(compiled.imports, [Arc::from("kabar:hooks/types@1.0.0")]);
     assert!(compiled.size > 100 && compiled.artefact.len() > compiled.size);
-    let version = host.load(&compiled.artefact).unwrap();
-    let again = host.load(&compiled.artefact).unwrap();
+    let version = host.load(&compiled.artefact).await.unwrap();
+    let again = host.load(&compiled.artefact).await.unwrap();
     assert!(Arc::ptr_eq(&version, &again), "equal artefacts share their code");
     assert_eq!(version.sha256(), &compiled.sha256);
 }
@@ -34,11 +34,11 @@ async fn only_this_servers_artefacts_are_loaded() {
     let mut changed = compiled.artefact.to_vec();
     let middle = changed.len() / 2;
     changed[middle] ^= 1;
-    assert_eq!(host.load(&changed).unwrap_err(), NotTrusted::Seal);
-    assert_eq!(host.load(b"").unwrap_err(), NotTrusted::Seal);
+    assert_eq!(host.load(&changed.into()).await.unwrap_err(), NotTrusted::Seal);
+    assert_eq!(host.load(&Bytes::new()).await.unwrap_err(), NotTrusted::Seal);
     let options = HostOptions { seal_key: [2; 32], ..options() };
     let other = PluginHost::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap();
-    assert_eq!(other.load(&compiled.artefact).unwrap_err(), NotTrusted::Seal);
+    assert_eq!(other.load(&compiled.artefact).await.unwrap_err(), NotTrusted::Seal);
 }
 
 #[tokio::test]
@@ -161,4 +161,42 @@ async fn a_compiler_that_breaks_is_an_answer() {
     assert!(died.contains("ran out of memory, or broke"), "{died}");
     let slow = text(with("sh", &["-c", "cat >/dev/null; sleep 60"])).await;
     assert!(slow.starts_with("compiling the component took more than"), "{slow}");
+}
+
+#[tokio::test]
+async fn a_compiled_form_is_bounded_while_it_is_read() {
+    let endless = "cat >/dev/null; printf +; exec cat /dev/zero";
+    let compiler = CompilerMode::Program { path: "sh".into(), arguments: vec!["-c".into(), endless.into()] };
+    let options = HostOptions { compiler, ..options() };
+    let host = PluginHost::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap();
+    let invalid = refused(&host, component("", "(i32.const 64)")).await;
+    assert_eq!(invalid, InvalidPlugin::CompiledSize { bytes_max: 256 << 10 });
+}
+
+#[tokio::test]
+async fn a_tenant_may_have_less_than_its_component_compiles_to() {
+    let host = host();
+    let narrow = ComponentUpload { compiled_bytes_max: 4096, ..upload(component("", "(i32.const 64)")) };
+    let error = host.compile(narrow).await.unwrap_err().to_string();
+    assert!(error.starts_with("compiled, the component has more than the 4096 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn sparse_data_makes_no_image() {
+    let host = host();
+    let far = |at: u32| format!("(data (i32.const {at}) \"x\")");
+    let sparse = module(&(far(70_000) + &far(15_000_000)), "(i32.const 64)")
+        .replace("\"memory\") 4", "\"memory\") 256");
+    let sparse = wrap_module(&wat::parse_str(sparse).unwrap()).unwrap();
+    let compiled = host.compile(upload(sparse)).await.unwrap();
+    assert!(compiled.artefact.len() < 256 << 10, "{}", compiled.artefact.len());
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_pool_is_refused() {
+    let host = host();
+    for part in ["(table $large 200000 funcref)", "(memory $large 4096)"] {
+        let invalid = refused(&host, component(part, "(i32.const 64)")).await;
+        assert!(matches!(invalid, InvalidPlugin::DoesNotFit(_)), "{part}: {invalid}");
+    }
 }

@@ -23,6 +23,10 @@ use kabar_plugins::{
     RequestedEffect, RunLimits, RunReport,
 };
 
+/// Longest time of the compilation. The server's bound keeps tenants from each other; here the author waits for their
+/// own hook, and one in Python takes long on a busy machine.
+const COMPILE_TIMEOUT: Duration = Duration::from_mins(10);
+
 /// Arguments of `kabar plugin test`.
 #[derive(Debug, Args)]
 pub(super) struct TestArgs {
@@ -94,12 +98,13 @@ pub(super) async fn run_trial(args: TestArgs) -> anyhow::Result<()> {
     let sample = read_event(&args.event)?;
     let wasm = read_component(&args.plugin)?;
     let allowed_hosts = AllowedHosts::parse(&args.allow_host)?;
-    let host =
-        PluginHost::new(HostOptions::new(rand::random()), Arc::new(NoNetwork), Arc::new(MessageDrafts))?;
+    let options = HostOptions { compile_timeout: COMPILE_TIMEOUT, ..HostOptions::new(rand::random()) };
+    let host = PluginHost::new(options, Arc::new(NoNetwork), Arc::new(MessageDrafts))?;
     let invocation = build_invocation(args, sample, allowed_hosts);
     let upload = ComponentUpload {
         organisation_id: invocation.organisation_id,
         wasm: wasm.into(),
+        compiled_bytes_max: kabar_plugins::COMPILED_BYTES_MAX,
         granted: Capabilities::all_granted(),
         config: invocation.config.clone(),
         secrets: invocation.secrets.clone(),
@@ -108,7 +113,7 @@ pub(super) async fn run_trial(args: TestArgs) -> anyhow::Result<()> {
         now: invocation.now,
     };
     let compiled = host.compile(upload).await?;
-    let version = host.load(&compiled.artefact)?;
+    let version = host.load(&compiled.artefact).await?;
     let report = host.run(&version, invocation).await;
     std::io::stdout().write_all(render_report(&compiled, &report)?.as_bytes())?;
     if report.outcome.succeeded() { Ok(()) } else { bail!("the hook did not succeed") }

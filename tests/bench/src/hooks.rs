@@ -60,6 +60,7 @@ async fn version(host: &PluginHost, guest: &[u8], tenant: u32) -> anyhow::Result
     let upload = ComponentUpload {
         organisation_id: OrganisationId::from_bits(tenant.into()),
         wasm: wasm.into(),
+        compiled_bytes_max: 32 << 20,
         granted: Capabilities::all_granted(),
         config: Arc::default(),
         secrets: Arc::default(),
@@ -67,7 +68,7 @@ async fn version(host: &PluginHost, guest: &[u8], tenant: u32) -> anyhow::Result
         trial: EventType::MessageStatus,
         now: Timestamp::EPOCH,
     };
-    Ok(host.load(&host.compile(upload).await?.artefact)?)
+    Ok(host.load(&host.compile(upload).await?.artefact).await?)
 }
 
 fn invocation(tenant: u32) -> Invocation {

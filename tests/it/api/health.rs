@@ -135,6 +135,10 @@ async fn pages_are_served_from_the_binary() {
             assert!(!html.contains(elsewhere), "{path} loads from elsewhere: {elsewhere}");
         }
     }
+    // What an operator types stays in the page, and goes with it.
+    let docs = server.anyone.get("/docs").await.is(200);
+    let docs = String::from_utf8(docs.body.to_vec()).unwrap();
+    assert!(docs.contains("persistAuthorization: false") && !docs.contains("authorizeWithPersistOption({"));
     // Only `kabar dev` has keys to show.
     server.anyone.get("/docs/sandbox").await.refused(404, "route_not_found");
     let yaml = server.anyone.get("/v1/openapi.yaml").await.is(200);

@@ -141,6 +141,10 @@ fn the_unit_starts_kabar_on_settings_that_lack_only_secrets() {
     assert!(of("EnvironmentFile").ends_with("/kabar.env"));
     assert_eq!(of("RestartPreventExitStatus"), "2", "what wrong settings end with");
     assert_eq!(of("DynamicUser"), "yes");
+    assert!(of("ExecReload").contains("-HUP"), "what reloads the settings");
+    // A compilation that is ended for want of memory must not end the server.
+    assert_eq!(of("OOMPolicy"), "continue");
+    assert!(of("MemoryMax").ends_with('%') && of("TasksMax").parse::<u32>().is_ok());
     let settings = variables(&file("packaging/kabar.env"));
     let Err(SettingProblems(lacking)) = load(settings.clone()) else { panic!("it has secrets") };
     let lacking: BTreeSet<String> =

@@ -13,6 +13,8 @@ use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, delays, patiently,
 pub(crate) struct Child {
     process: Process,
     address: SocketAddr,
+    /// Its log up to the line that it serves.
+    pub(crate) log: String,
     /// Nobody's client of it.
     pub(crate) anyone: Client,
 }
@@ -61,7 +63,7 @@ impl Child {
             }
         })
         .await;
-        Self { process, address, anyone: Client::new(&format!("http://{address}")) }
+        Self { process, address, log: String::new(), anyone: Client::new(&format!("http://{address}")) }
     }
 
     /// An address to start at again and again: of ports that the system gives to nobody.
@@ -110,11 +112,12 @@ impl Child {
                 if line.contains("kabar serves") {
                     break;
                 }
-                log = log + &line + "\n";
+                log.push_str(&line);
+                log.push('\n');
             }
         })
         .await;
-        Self { process, address, anyone: Client::new(&format!("http://{address}")) }
+        Self { process, address, log, anyone: Client::new(&format!("http://{address}")) }
     }
 
     /// Lets none of its files grow beyond so many bytes, as a full disk would; `None` lets them grow.
@@ -135,6 +138,11 @@ impl Child {
     /// Lets it go on (SIGCONT).
     pub(crate) fn resume(&self) {
         self.signal("CONT");
+    }
+
+    /// Has it read its settings anew (SIGHUP).
+    pub(crate) fn hang_up(&self) {
+        self.signal("HUP");
     }
 
     fn signal(&self, name: &str) {

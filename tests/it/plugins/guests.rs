@@ -5,6 +5,8 @@
 pub(crate) struct Guest {
     parts: String,
     body: String,
+    /// Pages of memory, of 64 KiB.
+    pages: u32,
 }
 
 /// Where a result lies that says that all went well.
@@ -15,7 +17,17 @@ const TEXTS: usize = 1024;
 
 impl Guest {
     fn of(parts: &str, body: &str) -> Self {
-        Self { parts: parts.to_owned(), body: body.to_owned() }
+        Self { parts: parts.to_owned(), body: body.to_owned(), pages: 4 }
+    }
+
+    /// Does nothing, and has a further field in its module.
+    pub(super) fn with_part(part: &str) -> Self {
+        Self::of(part, OK)
+    }
+
+    /// Does nothing, and has a further field in its module, and so many pages of memory.
+    pub(super) fn with_memory(pages: u32, part: &str) -> Self {
+        Self { pages, ..Self::with_part(part) }
     }
 
     /// Does nothing.
@@ -159,8 +171,9 @@ impl Guest {
 
     /// The component.
     pub(crate) fn component(&self) -> Vec<u8> {
-        let Self { parts, body } = self;
+        let Self { parts, body, pages } = self;
         let module = include_str!("../../../plugins/fixtures/guest.wat.in");
+        let module = module.replace("\"memory\") 4", &format!("\"memory\") {pages}"));
         let module = module.replace("{parts}", parts).replace("{body}", body);
         kabar_plugins::component::wrap::wrap_module(&wat::parse_str(&module).unwrap()).unwrap()
     }

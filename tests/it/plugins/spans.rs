@@ -33,6 +33,7 @@ async fn a_run_has_a_span_of_ids_only() {
     let upload = ComponentUpload {
         organisation_id: OrganisationId::from_bits(1),
         wasm: Guest::idle().component().into(),
+        compiled_bytes_max: 32 << 20,
         granted: Capabilities::all_granted(),
         config: Arc::default(),
         secrets: Arc::default(),
@@ -40,7 +41,7 @@ async fn a_run_has_a_span_of_ids_only() {
         trial: EventType::MessageStatus,
         now: Timestamp::EPOCH,
     };
-    let version = host.load(&host.compile(upload).await.unwrap().artefact).unwrap();
+    let version = host.load(&host.compile(upload).await.unwrap().artefact).await.unwrap();
     let event = sample::event(EventType::MessageStatus);
     let invocation = Invocation {
         organisation_id: OrganisationId::from_bits(1),

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a version is visible once all of its parts are stored. Incomplete versions are purged.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use crate::domain::plugin::{PluginVersion, VERSIONS_KEPT};
 use crate::domain::time::Timestamp;
 use crate::ids::{PluginId, PluginVersionId};
 use crate::store::engine::{EngineRow, SqlArg};
-use crate::store::row::RowPlace;
+use crate::store::row::{RowPlace, json_array};
 use crate::store::{Store, StoreError};
 
 const TABLE: &str = "plugin_versions";
@@ -47,19 +48,36 @@ fn read_version(row: &EngineRow) -> Result<PluginVersion, StoreError> {
     })
 }
 
+/// Returns the JSON array of these ids.
+fn id_array(ids: &[PluginVersionId]) -> Result<String, sqlx::Error> {
+    json_array(&ids.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
 fn read_whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl Store {
-    /// Inserts a version with its bytes, part by part.
+    /// Inserts a version with its bytes, part by part. `false`, and nothing is written, when the components of the
+    /// organisation would have more than `bytes_max`; those of this plugin count only if they are `spared`,
+    /// because [`Store::trim_plugin_versions`] removes the others.
     ///
     /// # Errors
     /// [`StoreError`]; the version then stays invisible.
-    pub async fn insert_plugin_version(&self, one: &PluginVersion, wasm: &Bytes) -> Result<(), StoreError> {
+    pub async fn insert_plugin_version(
+        &self,
+        one: &PluginVersion,
+        wasm: &Bytes,
+        spared: &[PluginVersionId],
+        bytes_max: u64,
+    ) -> Result<bool, StoreError> {
         let names = |names: &[Arc<str>]| text_of(&names.iter().map(|name| &**name).collect::<Vec<_>>());
+        let kept = self.engine.dialect().in_texts(9);
         let sql = format!(
-            "INSERT INTO plugin_versions ({COLUMNS}, whole) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)"
+            "INSERT INTO plugin_versions ({COLUMNS}, whole) SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0 \
+             WHERE $4 + (SELECT COALESCE(SUM(v.size), 0) FROM plugins o JOIN plugins p \
+             ON p.organisation_id = o.organisation_id JOIN plugin_versions v ON v.plugin_id = p.id \
+             WHERE o.id = $2 AND p.deleted_at IS NULL AND (p.id <> $2 OR v.id {kept})) <= $10 RETURNING id"
         );
         let args = vec![
             one.id.to_string().into(),
@@ -70,8 +88,12 @@ impl Store {
             names(&one.exports)?.into(),
             read_whole(one.compile_ms).into(),
             one.created_at.millis().into(),
+            id_array(spared)?.into(),
+            read_whole(bytes_max).into(),
         ];
-        self.writer.write_statement(sql, args).await?;
+        if self.writer.write_statement(sql, args).await?.is_empty() {
+            return Ok(false);
+        }
         let mut rest = wasm.clone();
         let mut part = 0_i64;
         while !rest.is_empty() {
@@ -83,7 +105,35 @@ impl Store {
             part += 1;
         }
         let sql = "UPDATE plugin_versions SET whole = 1 WHERE id = $1";
-        self.writer.write_statement(sql, vec![one.id.to_string().into()]).await.map(drop)
+        self.writer.write_statement(sql, vec![one.id.to_string().into()]).await?;
+        Ok(true)
+    }
+
+    /// Returns those of these versions that there are, complete or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn known_plugin_versions(
+        &self,
+        ids: &[PluginVersionId],
+    ) -> Result<BTreeSet<PluginVersionId>, StoreError> {
+        let sql = format!("SELECT id FROM plugin_versions WHERE id {}", self.engine.dialect().in_texts(1));
+        let rows = self.engine.fetch_rows(sql, vec![id_array(ids)?.into()]).await?;
+        let read = |row: &EngineRow| {
+            let id = row.read_fields(TABLE).take_text()?;
+            RowPlace { table: TABLE, id: &id }.check_value("id", PluginVersionId::parse(&id).ok())
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Returns the bytes of all components of the organisation that has this plugin.
+    async fn component_bytes_beside(&self, plugin: PluginId) -> Result<u64, StoreError> {
+        let sql = "SELECT CAST(COALESCE(SUM(v.size), 0) AS BIGINT) FROM plugins o JOIN plugins p \
+                   ON p.organisation_id = o.organisation_id JOIN plugin_versions v ON v.plugin_id = p.id \
+                   WHERE o.id = $1 AND p.deleted_at IS NULL";
+        let rows = self.engine.fetch_rows(sql, vec![plugin.to_string().into()]).await?;
+        let Some(row) = rows.first() else { return Ok(0) };
+        Ok(u64::try_from(row.read_fields(TABLE).take_int()?).unwrap_or_default())
     }
 
     /// Returns a plugin's versions, newest first.
@@ -128,7 +178,8 @@ impl Store {
         Ok((!wasm.is_empty()).then(|| wasm.into()))
     }
 
-    /// Removes a plugin's oldest versions beyond the limit, except `spared`.
+    /// Removes a plugin's oldest versions, except `spared`, until there are no more than are kept, and the
+    /// components of the organisation have no more than `bytes_max`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -136,11 +187,17 @@ impl Store {
         &self,
         plugin: PluginId,
         spared: &[PluginVersionId],
+        bytes_max: u64,
     ) -> Result<(), StoreError> {
         let known = self.plugin_versions(plugin).await?;
-        let surplus = known.len().saturating_sub(VERSIONS_KEPT);
-        let old = known.iter().rev().filter(|one| !spared.contains(&one.id)).take(surplus);
-        for one in old {
+        let mut surplus = known.len().saturating_sub(VERSIONS_KEPT);
+        let mut surplus_bytes = self.component_bytes_beside(plugin).await?.saturating_sub(bytes_max);
+        for one in known.iter().rev().filter(|one| !spared.contains(&one.id)) {
+            if surplus == 0 && surplus_bytes == 0 {
+                break;
+            }
+            surplus = surplus.saturating_sub(1);
+            surplus_bytes = surplus_bytes.saturating_sub(one.size);
             let id = || SqlArg::from(one.id.to_string());
             let script = vec![
                 ("DELETE FROM plugin_versions WHERE id = $1".into(), vec![id()]),

@@ -241,15 +241,16 @@ async fn versions_are_seen_once_they_are_whole_and_the_oldest_go() {
     let (store, _guard) = store().await;
     store.insert_plugin(&plugin(1)).await.unwrap();
     let wasm: Bytes = (0..700_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect::<Vec<_>>().into();
-    store.insert_plugin_version(&version(1), &wasm).await.unwrap();
+    assert!(store.insert_plugin_version(&version(1), &wasm, &[], u64::MAX).await.unwrap());
     assert_eq!(store.plugin_versions(PLUGIN).await.unwrap(), [version(1)]);
     assert_eq!(store.plugin_bytes(version(1).id).await.unwrap(), Some(wasm));
     assert_eq!(store.plugin_version(PluginId::from_bits(2), version(1).id).await.unwrap(), None);
     let kept = u128::try_from(VERSIONS_KEPT).unwrap();
     for n in 2..=kept + 2 {
-        store.insert_plugin_version(&version(n), &Bytes::from_static(b"abc")).await.unwrap();
+        let wasm = Bytes::from_static(b"abc");
+        assert!(store.insert_plugin_version(&version(n), &wasm, &[], u64::MAX).await.unwrap());
     }
-    store.trim_plugin_versions(PLUGIN, &[version(1).id]).await.unwrap();
+    store.trim_plugin_versions(PLUGIN, &[version(1).id], u64::MAX).await.unwrap();
     let left: Vec<_> = store.plugin_versions(PLUGIN).await.unwrap().iter().map(|one| one.id).collect();
     assert_eq!(left.len(), VERSIONS_KEPT);
     assert!(

@@ -29,7 +29,8 @@ code_list! {
     /// Error codes of an upload.
     UploadFails = [
         InvalidRequest, InvalidFieldValue, ResourceNotFound, IdempotencyInProgress, PayloadTooLarge,
-        UnsupportedMediaType, IdempotencyKeyReuse, InvalidPlugin, StorageUnavailable, Overloaded,
+        UnsupportedMediaType, IdempotencyKeyReuse, InvalidPlugin, PlanLimitReached, StorageUnavailable,
+        Overloaded,
     ];
     /// Error codes of listing versions.
     VersionListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound, StorageUnavailable];
@@ -89,9 +90,11 @@ impl VersionsApi {
             compile_ms: inspected.compile_ms,
             created_at: self.0.clock.read_now(),
         };
-        self.0.toolchain.keep(version.id, inspected.artefact).await;
         let added = subscribers.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await;
         added.map_err(plugin_error)?;
+        // Kept only of a version that there is, so that a sweep takes it for no remnant.
+        self.0.toolchain.keep(version.id, inspected.artefact).await;
+        self.0.toolchain.sweep();
         Ok(PluginVersionBody::from_version(&version))
     }
 }

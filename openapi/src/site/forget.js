@@ -1,0 +1,2 @@
+// Kept there by earlier versions.
+    localStorage.removeItem("authorized");

@@ -1,0 +1,84 @@
+//! Loading of artefacts, off the threads that serve requests.
+//!
+//! Invariants: equal artefacts in use share one version. So many artefacts are verified and linked at once, and no
+//! more: each may have a hundred megabytes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+
+use crate::component::artifact::{self, UnsignedArtifact};
+use crate::component::invalid_plugin::NotTrusted;
+use crate::component::version::{ComponentLoadError, LoadedVersion};
+use crate::runtime::guest_state::GuestState;
+
+/// Most artefacts that are signed or loaded at once.
+const LOADS_MAX: usize = 2;
+
+/// Signs and loads artefacts under one key.
+pub(super) struct VersionLoader {
+    key: [u8; 32],
+    linker: Linker<GuestState>,
+    /// Versions in use, by the MACs of their artefacts.
+    loaded: Mutex<HashMap<[u8; 32], Weak<LoadedVersion>>>,
+    loads: Arc<Semaphore>,
+}
+
+impl VersionLoader {
+    pub(super) fn new(key: [u8; 32], linker: Linker<GuestState>) -> Arc<Self> {
+        let loads = Arc::new(Semaphore::new(LOADS_MAX));
+        Arc::new(Self { key, linker, loaded: Mutex::default(), loads })
+    }
+
+    /// Loads an artefact, or returns the version in use that was made of an equal one.
+    pub(super) async fn load_artifact(
+        self: &Arc<Self>,
+        artefact: Bytes,
+    ) -> Result<Arc<LoadedVersion>, ComponentLoadError> {
+        let loader = self.clone();
+        let linked = self.run_apart(move || loader.link_version(&artefact)).await;
+        linked.unwrap_or_else(|why| Err(ComponentLoadError::NotTrusted(NotTrusted::Foreign(why))))
+    }
+
+    /// Signs code as that of the component with this digest.
+    pub(super) async fn sign_artifact(
+        self: &Arc<Self>,
+        code: UnsignedArtifact,
+        sha256: [u8; 32],
+    ) -> Result<Bytes, Arc<str>> {
+        let key = self.key;
+        self.run_apart(move || code.sign(&key, &sha256)).await
+    }
+
+    /// Runs a computation of some milliseconds on a thread for such.
+    pub(super) async fn run_apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Arc<str>> {
+        // The semaphore is never closed. The permit is held to the end, also when the caller gives up.
+        let permit = self.loads.clone().acquire_owned().await.ok();
+        let working = tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        });
+        working.await.map_err(|error| error.to_string().into())
+    }
+
+    fn link_version(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, ComponentLoadError> {
+        let opened =
+            artifact::verify_artifact(&self.key, artefact).map_err(ComponentLoadError::NotTrusted)?;
+        let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(version) = loaded().get(&opened.tag()).and_then(Weak::upgrade) {
+            return Ok(version);
+        }
+        let version = Arc::new(LoadedVersion::link_artifact(&opened, &self.linker)?);
+        let mut known = loaded();
+        known.retain(|_, held| held.strong_count() > 0);
+        known.insert(opened.tag(), Arc::downgrade(&version));
+        Ok(version)
+    }
+}
