@@ -26,6 +26,7 @@ mod kv;
 mod loaded_rows;
 mod merge;
 mod message;
+mod message_progress;
 mod node;
 mod organisation;
 mod parked_item;

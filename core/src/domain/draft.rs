@@ -3,7 +3,7 @@
 //! Invariants: every row that a reader sees changed carries the draft's instant as `updated_at`; a draft in
 //! which a rule lacked a row never becomes a commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::account::Account;
@@ -32,6 +32,8 @@ pub struct Draft<'a> {
     facts: LoadedRows,
     ids: &'a mut dyn IdSource,
     changes: AccountChanges,
+    /// Keys and digests of the items in `changes.raw`.
+    kept_raw: HashSet<(Arc<str>, [u8; 16])>,
     missing: RowNeeds,
 }
 
@@ -46,6 +48,8 @@ pub struct AccountChanges {
     pub conversations: BTreeMap<ConversationId, Arc<Conversation>>,
     /// New and changed messages.
     pub messages: BTreeMap<MessageId, Arc<Message>>,
+    /// The changed ones of them as they were before the commit. A message that is missing here is written whole.
+    pub earlier_messages: BTreeMap<MessageId, Arc<Message>>,
     /// Events, in order, not numbered yet.
     pub events: Vec<EventKind>,
     /// Items to keep for messages not known yet.
@@ -111,7 +115,7 @@ impl<'a> Draft<'a> {
     /// Begins a commit at this instant of the account clock. The wall clock is assumed to show the same.
     pub fn new(account: Arc<Account>, facts: LoadedRows, now: Timestamp, ids: &'a mut dyn IdSource) -> Self {
         let (changes, missing) = (AccountChanges::default(), RowNeeds::default());
-        Self { now, wall_now: now, account, facts, ids, changes, missing }
+        Self { now, wall_now: now, account, facts, ids, changes, kept_raw: HashSet::new(), missing }
     }
 
     /// Sets the wall time, which an account clock may be ahead of.
@@ -202,6 +206,11 @@ impl<'a> Draft<'a> {
 
     fn keep_message(&mut self, message: Message) -> Arc<Message> {
         let message = Arc::new(message);
+        if !self.changes.messages.contains_key(&message.id)
+            && let Ok(Some(earlier)) = self.facts.find_message(message.id)
+        {
+            self.changes.earlier_messages.insert(message.id, earlier.clone());
+        }
         self.facts.put_message(message.clone());
         self.changes.messages.insert(message.id, message.clone());
         message
@@ -247,7 +256,7 @@ impl<'a> Draft<'a> {
     /// Keeps an item as it came.
     pub fn keep_raw(&mut self, raw: Option<&RawItem>) {
         if let Some(raw) = raw
-            && !self.changes.raw.contains(raw)
+            && self.kept_raw.insert((raw.wamid_key.clone(), raw.digest))
         {
             self.changes.raw.push(raw.clone());
         }
@@ -272,6 +281,7 @@ impl<'a> Draft<'a> {
     /// Removes the content of a message that was taken back from everything that was kept of it.
     pub fn erase_message(&mut self, erased: ErasedMessage) {
         self.changes.raw.retain(|raw| raw.wamid_key != erased.wamid_key);
+        self.kept_raw.retain(|(key, _)| *key != erased.wamid_key);
         self.changes.erased.push(erased);
     }
 

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeSliceError, Engine as _};
 
 /// Meta pads some ids and not others.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -20,6 +20,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const PEER_HEADER: u8 = 0x1c;
 /// Type and field number of a text.
 const TEXT_HEADER: u8 = 0x18;
+/// Bytes of a decoded id, of most ids at least.
+const DECODED_SHORT: usize = 96;
 /// Characters of the part that every form shares, at least. Shorter ones are not told apart safely.
 const PART_CHARS_MIN: usize = 8;
 
@@ -27,11 +29,21 @@ const PART_CHARS_MIN: usize = 8;
 /// its own key.
 #[must_use]
 pub fn wamid_key(wamid: &str) -> Arc<str> {
-    shared_part(wamid).map_or_else(|| wamid.into(), Arc::from)
+    // Asked several times for each status of a webhook: most ids are decoded without an allocation.
+    let encoded = wamid.strip_prefix("wamid.").unwrap_or_default();
+    let (mut short, mut long) = ([0; DECODED_SHORT], Vec::new());
+    let bytes = match BASE64.decode_slice(encoded, &mut short) {
+        Ok(count) => short.get(..count),
+        Err(DecodeSliceError::OutputSliceTooSmall) => {
+            BASE64.decode_vec(encoded, &mut long).ok().and(Some(&*long))
+        }
+        Err(DecodeSliceError::DecodeError(_)) => None,
+    };
+    bytes.and_then(shared_part).unwrap_or(wamid).into()
 }
 
-fn shared_part(wamid: &str) -> Option<String> {
-    let bytes = BASE64.decode(wamid.strip_prefix("wamid.")?).ok()?;
+/// Returns the part of a decoded id that is the same in all of its forms.
+fn shared_part(bytes: &[u8]) -> Option<&str> {
     let rest = bytes.strip_prefix(&[PEER_HEADER, TEXT_HEADER])?;
     let (peer_len, rest) = rest.split_first()?;
     let rest = rest.get(usize::from(*peer_len)..)?;
@@ -40,7 +52,7 @@ fn shared_part(wamid: &str) -> Option<String> {
     let (part, end) = rest.split_at_checked(usize::from(*part_len))?;
     let readable = part.len() >= PART_CHARS_MIN && part.iter().all(u8::is_ascii_alphanumeric);
     let ended = end.iter().all(|byte| *byte == 0);
-    (readable && ended).then(|| String::from_utf8_lossy(part).into_owned())
+    if readable && ended { std::str::from_utf8(part).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -59,6 +71,17 @@ mod tests {
         );
         // Padding makes no difference.
         assert_eq!(wamid_key(by_number.trim_end_matches('=')), wamid_key(by_number));
+    }
+
+    #[test]
+    fn long_ids_are_read_like_short_ones() {
+        for peer in [13, 90, 200] {
+            let mut bytes = vec![PEER_HEADER, TEXT_HEADER, u8::try_from(peer).unwrap()];
+            bytes.extend(std::iter::repeat_n(b'1', peer));
+            bytes.extend(b"\x15\x02\x00\x12\x18\x143EB0C0FFEE1234567890\x00");
+            let id = format!("wamid.{}", BASE64.encode(bytes));
+            assert_eq!(&*wamid_key(&id), "3EB0C0FFEE1234567890", "a peer of {peer} characters");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::idempotency::{self, RecordRow};
 use super::identifier::{self, IdentifierRow};
 use super::merge::{self, MergeRow};
 use super::message::{self, MessageRow};
+use super::message_progress::{self, ProgressRow};
 use super::parked_item::{self, ParkedRow, UnparkedRow};
 use super::raw_item::{self, ErasedRawRow, RawRow};
 use super::row::json_array;
@@ -69,6 +70,7 @@ struct BatchRows<'a> {
     conversations: Vec<ConversationRow<'a>>,
     merges: Vec<MergeRow>,
     messages: Vec<MessageRow<'a>>,
+    progress: Vec<ProgressRow<'a>>,
     unparked: Vec<UnparkedRow<'a>>,
     parked: Vec<ParkedRow<'a>>,
     erased_raw: Vec<ErasedRawRow<'a>>,
@@ -97,7 +99,12 @@ impl<'a> BatchRows<'a> {
         let identifiers = changes.identifiers.iter();
         self.identifiers.extend(identifiers.map(|(key, id)| IdentifierRow::from_key(number, key, *id)));
         self.merges.extend(MergeRow::from_commit(commit));
-        self.messages.extend(changes.messages.values().map(|row| MessageRow::with_key(number, row)));
+        for message in changes.messages.values() {
+            match ProgressRow::from_changes(number, changes, message) {
+                Some(row) => self.progress.push(row),
+                None => self.messages.push(MessageRow::with_key(number, message)),
+            }
+        }
         self.unparked.extend(UnparkedRow::from_changes(number, changes));
         self.parked.extend(changes.parked.iter().map(|row| ParkedRow::from_item(number, commit.at, row)));
         self.erased_raw.extend(ErasedRawRow::from_changes(number, changes));
@@ -121,6 +128,7 @@ impl<'a> BatchRows<'a> {
             bulk_rows(&conversation::UPSERT, &self.conversations),
             bulk_rows(&merge::MOVE, &self.merges),
             bulk_rows(&message::UPSERT, &self.messages),
+            bulk_rows(&message_progress::UPDATE, &self.progress),
             bulk_rows(&parked_item::DELETE, &self.unparked),
             bulk_rows(&parked_item::UPSERT, &self.parked),
             bulk_rows(&raw_item::ERASE, &self.erased_raw),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::details_row::{ContextRow, DetailsRow};
 use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, SqlArg};
+use super::message_progress::history_row;
 use super::row::{RowPlace, RowText, instant_millis};
 use super::{Store, StoreError};
 use crate::domain::address::Address;
@@ -89,6 +90,7 @@ pub(super) struct MessageRow<'a> {
     contact_id: String,
     sender: RowText<'a>,
     recipient: RowText<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     wamid: Option<RowText<'a>>,
     /// Written, never read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,13 +100,18 @@ pub(super) struct MessageRow<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous_content: Option<RowText<'a>>,
     payload: RowText<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     context: Option<ContextRow<'a>>,
     details: DetailsRow<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     error_code: Option<RowText<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     error_message: Option<RowText<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     provider_code: Option<i64>,
     history: Vec<(RowText<'a>, i64, bool)>,
     attempts: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     next_attempt_at: Option<i64>,
     created_at: i64,
     updated_at: i64,
@@ -131,7 +138,6 @@ impl<'a> MessageRow<'a> {
     /// Creates the row of a message of this account, without the key of WhatsApp's id.
     fn from_message(account: i64, message: &'a Message) -> Self {
         let error = message.error.as_ref();
-        let seen = |seen: StatusSighting| (seen.status.as_str().into(), seen.at.millis(), seen.reported);
         Self {
             account,
             id: message.id.to_string(),
@@ -152,7 +158,7 @@ impl<'a> MessageRow<'a> {
             error_code: error.map(|error| RowText::Borrowed(&*error.code)),
             error_message: error.map(|error| RowText::Borrowed(&*error.message)),
             provider_code: error.and_then(|error| error.provider_code),
-            history: message.history.iter().map(seen).collect(),
+            history: history_row(message),
             attempts: message.attempts.into(),
             next_attempt_at: instant_millis(message.next_attempt_at.map(DueTime::to_row)),
             created_at: message.created_at.millis(),

@@ -12,6 +12,7 @@ mod identifiers;
 mod loaded_rows;
 mod log;
 mod merges;
+mod message_progress;
 mod nouns;
 mod pages;
 mod parked_items;

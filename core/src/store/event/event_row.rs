@@ -62,10 +62,15 @@ pub(in crate::store) struct EventRow<'a> {
     id: String,
     kind: &'static str,
     created_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     conversation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     contact_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     previous_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     occurred_at: Option<i64>,
     snapshot: SubjectRow<'a>,
 }

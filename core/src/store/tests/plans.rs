@@ -16,7 +16,8 @@ use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
     account, contact as contacts, conversation as conversations, delivery, delivery_body, delivery_work,
-    effect, event, loaded_rows, merge, message as messages, parked_item, purge, raw_item, run, send_queue,
+    effect, event, loaded_rows, merge, message as messages, message_progress, parked_item, purge, raw_item,
+    run, send_queue,
 };
 
 async fn sqlite() -> (Store, Guard) {
@@ -269,6 +270,7 @@ async fn writes_find_their_rows_through_indices() {
         (Dialect::Sqlite.bulk_text(&parked_item::DELETE), rows()),
         (Dialect::Sqlite.bulk_text(&raw_item::ERASE), rows()),
         (Dialect::Sqlite.bulk_text(&merge::MOVE), rows()),
+        (Dialect::Sqlite.bulk_text(&message_progress::UPDATE), rows()),
         (Dialect::Sqlite.bulk_text(&event::ERASE), rows()),
         (Dialect::Sqlite.bulk_text(&delivery_body::ERASE), rows()),
         (purge::IDEMPOTENCY_RECORDS.delete_statement(Dialect::Sqlite), old()),

@@ -17,7 +17,7 @@ use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
     account, contact as contacts, conversation as conversations, delivery, delivery_body, effect, event,
-    loaded_rows, merge, message as messages, parked_item, purge, raw_item, run, send_queue,
+    loaded_rows, merge, message as messages, message_progress, parked_item, purge, raw_item, run, send_queue,
 };
 
 /// Rows that may be sorted: a small account, or what is left of a large one.
@@ -309,6 +309,7 @@ async fn what_is_written_is_looked_up_row_by_row() {
         ("runs", &run::RECORD, vec![rows(), "plg_1".into(), "t".into()]),
         ("effects", &effect::SETTLE, vec![rows()]),
         ("messages that move", &merge::MOVE, vec![rows()]),
+        ("messages that make progress", &message_progress::UPDATE, vec![rows()]),
         ("events of erased messages", &event::ERASE, vec![rows()]),
         ("raw items of erased messages", &raw_item::ERASE, vec![rows()]),
         ("bodies of erased messages", &delivery_body::ERASE, vec![rows()]),
