@@ -33,6 +33,7 @@ pub mod parked;
 pub mod party;
 pub mod phone;
 pub mod plugin;
+pub mod principal;
 pub mod read_receipt;
 pub mod row_needs;
 pub mod row_version;

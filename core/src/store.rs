@@ -31,6 +31,7 @@ mod node;
 mod organisation;
 mod parked_item;
 mod plugin;
+mod principal_row;
 mod profile_row;
 mod purge;
 mod raw_item;

@@ -76,6 +76,7 @@ CREATE TABLE api_keys (
     digest          ctext  NOT NULL UNIQUE, -- hex
     expires_at      BIGINT,
     created_at      BIGINT NOT NULL,
+    created_by      ctext  NOT NULL, -- [kind, id, name], JSON
     revoked_at      BIGINT,
     directory_revision BIGINT NOT NULL DEFAULT 0
 );
@@ -300,6 +301,7 @@ CREATE TABLE webhook_subscriptions (
     status          ctext  NOT NULL,
     dead_in_row     BIGINT NOT NULL,
     created_at      BIGINT NOT NULL,
+    created_by      ctext  NOT NULL, -- [kind, id, name], JSON
     updated_at      BIGINT NOT NULL,
     row_version     BIGINT NOT NULL, -- how often it was written: a change is written only over the row that was read
     deleted_at      BIGINT,          -- kept, so that other nodes learn of it
@@ -316,6 +318,7 @@ CREATE TABLE webhook_secrets (
     subscription_id ctext  NOT NULL,
     secret          ctext  NOT NULL,
     created_at      BIGINT NOT NULL,
+    created_by      ctext  NOT NULL, -- [kind, id, name], JSON
     expires_at      BIGINT
 );
 
@@ -374,6 +377,7 @@ CREATE TABLE plugins (
     active_version   ctext,
     previous_version ctext,
     created_at       BIGINT NOT NULL,
+    created_by       ctext  NOT NULL, -- [kind, id, name], JSON
     updated_at       BIGINT NOT NULL,
     row_version      BIGINT NOT NULL, -- how often it was written: a change is written only over the row that was read
     deleted_at       BIGINT,          -- kept, so that other nodes learn of it
@@ -394,6 +398,7 @@ CREATE TABLE plugin_versions (
     exports    ctext  NOT NULL, -- JSON array
     compile_ms BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
+    created_by ctext  NOT NULL, -- [kind, id, name], JSON
     whole      BIGINT NOT NULL  -- 1 once all of its parts are there
 );
 

@@ -51,6 +51,7 @@ CREATE TABLE api_keys (
     digest          TEXT    NOT NULL UNIQUE, -- hex
     expires_at      INTEGER,
     created_at      INTEGER NOT NULL,
+    created_by      TEXT    NOT NULL, -- [kind, id, name], JSON
     revoked_at      INTEGER
 ) STRICT;
 
@@ -260,6 +261,7 @@ CREATE TABLE webhook_subscriptions (
     status          TEXT    NOT NULL,
     dead_in_row     INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
+    created_by      TEXT    NOT NULL, -- [kind, id, name], JSON
     updated_at      INTEGER NOT NULL,
     row_version     INTEGER NOT NULL, -- how often it was written: a change is written only over the row that was read
     deleted_at      INTEGER           -- kept, so that other nodes learn of it
@@ -272,6 +274,7 @@ CREATE TABLE webhook_secrets (
     subscription_id TEXT    NOT NULL,
     secret          TEXT    NOT NULL,
     created_at      INTEGER NOT NULL,
+    created_by      TEXT    NOT NULL, -- [kind, id, name], JSON
     expires_at      INTEGER
 ) STRICT;
 
@@ -330,6 +333,7 @@ CREATE TABLE plugins (
     active_version   TEXT,
     previous_version TEXT,
     created_at       INTEGER NOT NULL,
+    created_by       TEXT    NOT NULL, -- [kind, id, name], JSON
     updated_at       INTEGER NOT NULL,
     row_version      INTEGER NOT NULL, -- how often it was written: a change is written only over the row that was read
     deleted_at       INTEGER           -- kept, so that other nodes learn of it
@@ -346,6 +350,7 @@ CREATE TABLE plugin_versions (
     exports    TEXT    NOT NULL, -- JSON array
     compile_ms INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
+    created_by TEXT    NOT NULL, -- [kind, id, name], JSON
     whole      INTEGER NOT NULL  -- 1 once all of its parts are there
 ) STRICT;
 

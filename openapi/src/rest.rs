@@ -11,6 +11,7 @@ pub(crate) mod list;
 pub(crate) mod params;
 pub(crate) mod poll;
 pub(crate) mod prefer;
+pub(crate) mod principal;
 pub(crate) mod render;
 pub(crate) mod tags;
 pub(crate) mod text;

@@ -12,6 +12,7 @@ use kabar_actors::{AccountConnection, NewAccount, NewOrganisation, TenantDirecto
 use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::principal::Principal;
 use serde::{Deserialize, Serialize};
 
 use crate::simulator::SimulatedNumber;
@@ -101,7 +102,9 @@ impl DevSandbox {
                 "the sandbox number is taken"
             );
         }
-        let made = directory.create_api_key(organisation, "made by kabar dev".into(), None).await?;
+        let made = directory
+            .create_api_key(organisation, "made by kabar dev".into(), None, Principal::SYSTEM)
+            .await?;
         self.made.api_key = made.map(|(_, secret)| secret);
         self.save_file()
     }

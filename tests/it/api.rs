@@ -8,6 +8,7 @@ pub(crate) mod connection_limits;
 pub(crate) mod contacts;
 pub(crate) mod conventions;
 pub(crate) mod conversations;
+pub(crate) mod created_by;
 pub(crate) mod entity_tags;
 pub(crate) mod errors;
 pub(crate) mod events;

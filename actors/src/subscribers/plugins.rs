@@ -12,6 +12,7 @@ use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::plugin::{
     Capabilities, ENTRIES_MAX, PLUGINS_MAX, Plugin, PluginEntries, PluginHealth,
 };
+use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::ids::{IdSource as _, OrganisationId, PluginId};
@@ -44,6 +45,8 @@ pub struct NewPlugin {
     pub capabilities: Option<Capabilities>,
     /// Set when it is to run.
     pub enabled: bool,
+    /// Its creator.
+    pub created_by: Principal,
 }
 
 /// Changes of a plugin; `None` leaves a field as it is.
@@ -150,6 +153,7 @@ impl SubscriberDirectory {
             active_version: None,
             previous_version: None,
             created_at: now,
+            created_by: new.created_by,
             updated_at: now,
             row_version: RowVersion::FIRST,
         });

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kabar_core::domain::principal::Principal;
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{SIGNING_SECRETS_MAX, Subscription, SubscriptionStatus};
 use kabar_core::ids::{OrganisationId, SubscriptionId};
@@ -73,6 +74,7 @@ impl SubscriberDirectory {
         organisation: OrganisationId,
         id: SubscriptionId,
         older_for: Duration,
+        created_by: Principal,
         claim: Option<KeyClaim<Arc<Subscription>>>,
     ) -> Result<Arc<Subscription>, SubscriptionError> {
         let mut ids = self.registry.lock_writing().await;
@@ -88,7 +90,7 @@ impl SubscriberDirectory {
             for older in &mut row.secrets {
                 older.expires_at = Some(older.expires_at.map_or(until, |at| at.min(until)));
             }
-            row.secrets.push(fresh_secret(&mut *ids, now));
+            row.secrets.push(fresh_secret(&mut *ids, now, created_by.clone()));
             row.updated_at = now.max(row.updated_at);
             let row = Arc::new(row);
             let answer = claim.as_ref().map(|claim| claim.build_record(&row, now));

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::event::EventTypes;
+use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus, WebhookFormat};
@@ -34,6 +35,8 @@ pub struct NewSubscription {
     pub format: WebhookFormat,
     /// Description for a person.
     pub description: Option<Arc<str>>,
+    /// Its creator.
+    pub created_by: Principal,
 }
 
 /// Changes of a subscription; `None` leaves a field as it is.
@@ -55,12 +58,13 @@ pub(super) fn unwritten(error: &StoreError) -> AccountError {
     AccountError::from_store(error, "subscription not written")
 }
 
-pub(super) fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp) -> SigningSecret {
+pub(super) fn fresh_secret(ids: &mut dyn IdSource, now: Timestamp, created_by: Principal) -> SigningSecret {
     let entropy: [u8; SECRET_BYTES] = rand::rng().random();
     SigningSecret {
         id: SigningSecretId::from_bits(ids.next_bits(now.millis())),
         secret: Secret::new(&format!("whsec_{}", STANDARD.encode(entropy))),
         created_at: now,
+        created_by,
         expires_at: None,
     }
 }
@@ -111,8 +115,9 @@ impl SubscriberDirectory {
             description: new.description,
             status: SubscriptionStatus::Active,
             dead_in_row: 0,
-            secrets: vec![fresh_secret(&mut *ids, now)],
+            secrets: vec![fresh_secret(&mut *ids, now, new.created_by.clone())],
             created_at: now,
+            created_by: new.created_by,
             updated_at: now,
             row_version: RowVersion::FIRST,
         };

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kabar_core::domain::account::{Account, AccountProfile, AccountStatus, PhoneNumberId, Secret};
 use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{AccountId, ApiKeyId, IdSource as _, OrganisationId, UserId};
@@ -168,6 +169,7 @@ impl TenantDirectory {
         organisation_id: OrganisationId,
         label: Arc<str>,
         expires_at: Option<Timestamp>,
+        created_by: Principal,
     ) -> Result<Option<(ApiKey, String)>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         let Some(organisation) = self.find_organisation(organisation_id) else { return Ok(None) };
@@ -183,6 +185,7 @@ impl TenantDirectory {
             digest: Sha256::digest(secret.as_bytes()).into(),
             expires_at,
             created_at: now,
+            created_by,
         };
         self.0.store.insert_api_key(&key).await.map_err(|error| unwritten(&error))?;
         self.publish_snapshot(|next| next.put_key(key.clone()));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::principal::{Principal, PrincipalKind};
 use super::row_version::RowVersion;
 use super::time::Timestamp;
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
@@ -95,6 +96,8 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// Time at which it was created.
     pub created_at: Timestamp,
+    /// Its creator.
+    pub created_by: Principal,
 }
 
 /// A person that conversations are assigned to. Users never change once created.
@@ -110,4 +113,20 @@ pub struct User {
     pub email: Option<Arc<str>>,
     /// Time at which it was created.
     pub created_at: Timestamp,
+}
+
+impl Principal {
+    /// Creates the principal of an API key.
+    #[must_use]
+    pub fn from_api_key(key: &ApiKey) -> Self {
+        let id = key.id.to_string().into();
+        Self { kind: PrincipalKind::ApiKey, id: Some(id), name: Some(key.label.clone()) }
+    }
+
+    /// Creates the principal of a user.
+    #[must_use]
+    pub fn from_user(user: &User) -> Self {
+        let id = user.id.to_string().into();
+        Self { kind: PrincipalKind::User, id: Some(id), name: Some(user.name.clone()) }
+    }
 }

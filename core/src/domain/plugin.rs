@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::account::{PhoneNumberId, Secret};
 use super::allowed_hosts::AllowedHosts;
 use super::event::EventTypes;
+use super::principal::Principal;
 use super::row_version::RowVersion;
 use super::time::Timestamp;
 use crate::ids::{OrganisationId, PluginId, PluginVersionId};
@@ -237,6 +238,8 @@ pub struct Plugin {
     pub previous_version: Option<PluginVersionId>,
     /// Time at which it was created.
     pub created_at: Timestamp,
+    /// Its creator.
+    pub created_by: Principal,
     /// Time of its last change.
     pub updated_at: Timestamp,
     /// Number of writes of the row.
@@ -308,6 +311,8 @@ pub struct PluginVersion {
     pub compile_ms: u64,
     /// Time at which it was uploaded.
     pub created_at: Timestamp,
+    /// Its uploader.
+    pub created_by: Principal,
 }
 
 #[cfg(test)]
@@ -331,6 +336,7 @@ mod tests {
             active_version: None,
             previous_version: None,
             created_at: Timestamp::EPOCH,
+            created_by: Principal::SYSTEM,
             updated_at: Timestamp::EPOCH,
             row_version: RowVersion::FIRST,
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::account::Secret;
 use super::event::{EventType, EventTypes};
+use super::principal::Principal;
 use super::row_version::RowVersion;
 use super::time::Timestamp;
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
@@ -86,6 +87,8 @@ pub struct SigningSecret {
     pub secret: Secret,
     /// Time at which it was created.
     pub created_at: Timestamp,
+    /// Its creator.
+    pub created_by: Principal,
     /// From this time on it no longer signs.
     pub expires_at: Option<Timestamp>,
 }
@@ -113,6 +116,8 @@ pub struct Subscription {
     pub secrets: Vec<SigningSecret>,
     /// Time at which it was created.
     pub created_at: Timestamp,
+    /// Its creator.
+    pub created_by: Principal,
     /// Time of its last change.
     pub updated_at: Timestamp,
     /// Number of writes of the row.

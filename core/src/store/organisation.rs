@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::engine::{EngineRow, RowFields, Sql};
+use super::principal_row::{principal_text, read_principal};
 use super::row::{RowPlace, RowText, instant_millis};
 use super::{DirectoryRows, Store, StoreError};
 use crate::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
@@ -52,6 +53,7 @@ fn read_api_key(row: &EngineRow) -> Result<ApiKey, StoreError> {
         digest: at.check_digest("digest", &fields.take_text()?)?,
         expires_at: at.opt_time("expires_at", fields.opt_int()?)?,
         created_at: at.check_time("created_at", fields.take_int()?)?,
+        created_by: read_principal(at, "created_by", &fields.take_text()?)?,
     })
 }
 
@@ -136,11 +138,11 @@ impl Store {
             format!("SELECT {ORGANISATION} FROM organisations WHERE directory_revision > $1 ORDER BY id");
         let rows = self.engine.fetch_rows(sql, since()).await?;
         changes.rows.organisations = rows.iter().map(read_organisation).collect::<Result<_, _>>()?;
-        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
+        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at, created_by \
                    FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NULL ORDER BY id";
         let rows = self.engine.fetch_rows(sql, since()).await?;
         changes.rows.api_keys = rows.iter().map(read_api_key).collect::<Result<_, _>>()?;
-        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
+        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at, created_by \
                    FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NOT NULL ORDER BY id";
         for row in &self.engine.fetch_rows(sql, since()).await? {
             changes.revoked.push(read_api_key(row)?.id);
@@ -159,7 +161,7 @@ impl Store {
     }
 
     pub(super) async fn live_api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at \
+        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at, created_by \
                    FROM api_keys WHERE revoked_at IS NULL ORDER BY id";
         self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_api_key).collect()
     }
@@ -230,8 +232,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn insert_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
-        let sql = "INSERT INTO api_keys (id, organisation_id, label, last4, digest, expires_at, created_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let sql = "INSERT INTO api_keys (id, organisation_id, label, last4, digest, expires_at, created_at, created_by) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         let args = vec![
             key.id.to_string().into(),
             key.organisation_id.to_string().into(),
@@ -240,6 +242,7 @@ impl Store {
             hex::encode(key.digest).into(),
             instant_millis(key.expires_at).into(),
             key.created_at.millis().into(),
+            principal_text(&key.created_by)?.into(),
         ];
         self.writer.write_statement(sql, args).await.map(drop)
     }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::dialect::Dialect;
 use super::engine::{RowFields, Sql, SqlArg};
+use super::principal_row::{principal_text, read_principal};
 use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
 use crate::domain::account::{PhoneNumberId, Secret};
@@ -27,7 +28,7 @@ const TABLE: &str = "plugins";
 
 const COLUMNS: &str = "id, organisation_id, name, description, events, accounts, config, secrets, \
      allowed_hosts, capabilities, enabled, state, state_since, state_reason, by_operator, active_version, \
-     previous_version, created_at, updated_at, row_version";
+     previous_version, created_at, updated_at, row_version, created_by";
 
 fn to_json<T: DeserializeOwned>(at: RowPlace<'_>, column: &str, text: &str) -> Result<T, StoreError> {
     at.check_value(column, serde_json::from_str(text).ok())
@@ -89,6 +90,7 @@ fn read_plugin(fields: &mut RowFields<'_>) -> Result<Plugin, StoreError> {
         created_at: at.check_time("created_at", fields.take_int()?)?,
         updated_at: at.check_time("updated_at", fields.take_int()?)?,
         row_version: at.row_version(fields.take_int()?)?,
+        created_by: read_principal(at, "created_by", &fields.take_text()?)?,
     })
 }
 
@@ -141,6 +143,7 @@ fn column_values(one: &Plugin) -> Result<Vec<SqlArg>, StoreError> {
         one.created_at.millis().into(),
         one.updated_at.millis().into(),
         one.row_version.to_row().into(),
+        principal_text(&one.created_by)?.into(),
     ])
 }
 
@@ -217,7 +220,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn insert_plugin(&self, one: &Plugin) -> Result<(), StoreError> {
-        let places: Vec<String> = (1..=20).map(|n| format!("${n}")).collect();
+        let places: Vec<String> = (1..=21).map(|n| format!("${n}")).collect();
         let sql = format!("INSERT INTO plugins ({COLUMNS}) VALUES ({})", places.join(", "));
         let head = "INSERT INTO plugin_heads (plugin_id, kv_revision, gate) VALUES ($1, 0, '')";
         let script = vec![(sql.into(), column_values(one)?), (head.into(), vec![one.id.to_string().into()])];
@@ -240,7 +243,7 @@ impl Store {
         let sql = "UPDATE plugins SET name = $3, description = $4, events = $5, accounts = $6, config = $7, \
                    secrets = $8, allowed_hosts = $9, capabilities = $10, enabled = $11, state = $12, \
                    state_since = $13, state_reason = $14, by_operator = $15, active_version = $16, \
-                   previous_version = $17, created_at = $18, updated_at = $19, \
+                   previous_version = $17, created_at = $18, updated_at = $19, created_by = $21, \
                    row_version = CASE WHEN row_version = $20 AND deleted_at IS NULL THEN row_version + 1 END \
                    WHERE id = $1 AND organisation_id = $2";
         let mut script = vec![(Sql::from(sql), column_values(&decided)?)];

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::engine::{EngineRow, RowFields, Sql, SqlArg};
+use super::principal_row::{principal_text, read_principal};
 use super::row::{RowPlace, instant_millis, json_array};
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::account::Secret;
@@ -22,7 +23,7 @@ use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
 const TABLE: &str = "webhook_subscriptions";
 
 const COLUMNS: &str = "id, organisation_id, url, events, format, description, status, dead_in_row, created_at, \
-     updated_at, row_version";
+     updated_at, row_version, created_by";
 
 fn words_of(types: EventTypes) -> Result<String, StoreError> {
     let words: Vec<&str> = types.iter().map(EventType::as_str).collect();
@@ -51,6 +52,7 @@ fn read_subscription(fields: &mut RowFields<'_>) -> Result<Subscription, StoreEr
         created_at: at.check_time("created_at", fields.take_int()?)?,
         updated_at: at.check_time("updated_at", fields.take_int()?)?,
         row_version: at.row_version(fields.take_int()?)?,
+        created_by: read_principal(at, "created_by", &fields.take_text()?)?,
     })
 }
 
@@ -65,13 +67,17 @@ fn read_secret(row: &EngineRow) -> Result<(SubscriptionId, SigningSecret), Store
         secret: Secret::new(&fields.take_text()?),
         created_at: at.check_time("created_at", fields.take_int()?)?,
         expires_at: at.opt_time("expires_at", fields.opt_int()?)?,
+        created_by: read_principal(at, "created_by", &fields.take_text()?)?,
     };
     Ok((at.check_value("subscription_id", subscription)?, secret))
 }
 
-fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, Vec<SqlArg>) {
-    let sql = "INSERT INTO webhook_secrets (id, subscription_id, secret, created_at, expires_at) \
-               VALUES ($1, $2, $3, $4, $5)";
+fn insert_secret(
+    subscription: SubscriptionId,
+    secret: &SigningSecret,
+) -> Result<(Sql, Vec<SqlArg>), StoreError> {
+    let sql = "INSERT INTO webhook_secrets (id, subscription_id, secret, created_at, expires_at, created_by) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
     let args = vec![
         secret.id.to_string().into(),
         subscription.to_string().into(),
@@ -79,8 +85,9 @@ fn insert_secret(subscription: SubscriptionId, secret: &SigningSecret) -> (Sql, 
         secret.secret.reveal().into(),
         secret.created_at.millis().into(),
         instant_millis(secret.expires_at).into(),
+        principal_text(&secret.created_by)?.into(),
     ];
-    (sql.into(), args)
+    Ok((sql.into(), args))
 }
 
 /// State of a subscription after the count of deliveries that were given up.
@@ -156,7 +163,7 @@ impl Store {
         }
         let names: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
         let sql = format!(
-            "SELECT id, subscription_id, secret, created_at, expires_at FROM webhook_secrets \
+            "SELECT id, subscription_id, secret, created_at, expires_at, created_by FROM webhook_secrets \
              WHERE subscription_id {} ORDER BY id",
             self.engine.dialect().in_texts(1)
         );
@@ -182,8 +189,8 @@ impl Store {
         answer: Option<&IdempotencyRecord>,
     ) -> Result<(), StoreError> {
         let sql = "INSERT INTO webhook_subscriptions (id, organisation_id, url, events, format, description, \
-                   status, dead_in_row, created_at, updated_at, row_version) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                   status, dead_in_row, created_at, updated_at, row_version, created_by) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let args = vec![
             one.id.to_string().into(),
             one.organisation_id.to_string().into(),
@@ -196,12 +203,15 @@ impl Store {
             one.created_at.millis().into(),
             one.updated_at.millis().into(),
             one.row_version.to_row().into(),
+            principal_text(&one.created_by)?.into(),
         ];
         let cursors = "INSERT INTO delivery_cursors (subscriber, account, cursor) \
                        SELECT $1, number, sequence FROM accounts WHERE organisation_id = $2";
         let of_tenant = vec![one.id.to_string().into(), one.organisation_id.to_string().into()];
         let mut script = vec![(sql.into(), args), (cursors.into(), of_tenant)];
-        script.extend(one.secrets.iter().map(|secret| insert_secret(one.id, secret)));
+        for secret in &one.secrets {
+            script.push(insert_secret(one.id, secret)?);
+        }
         script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
         self.writer.write_all(script).await.map(drop)
     }
@@ -262,7 +272,7 @@ impl Store {
             (touched.into(), vec![id(), changed_at, version.to_row().into()]),
             (expired.into(), vec![id(), secret.created_at.millis().into()]),
             (older.into(), vec![id(), older_until.millis().into()]),
-            insert_secret(decided.id, secret),
+            insert_secret(decided.id, secret)?,
         ];
         script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
         match self.writer.write_all(script).await {

@@ -6,6 +6,7 @@ use http::header::RETRY_AFTER;
 use super::*;
 use crate::domain::account::Secret;
 use crate::domain::event::EventTypes;
+use crate::domain::principal::Principal;
 use crate::domain::row_version::RowVersion;
 use crate::domain::subscription::{SigningSecret, SubscriptionStatus, WebhookFormat};
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
@@ -70,6 +71,7 @@ fn secrets_sign_until_they_expire() {
         id: SigningSecretId::from_bits(bits),
         secret: Secret::new(&format!("whsec_{bits}")),
         created_at: NOW,
+        created_by: Principal::SYSTEM,
         expires_at,
     };
     let later = NOW.plus_duration(Duration::from_secs(1));
@@ -84,6 +86,7 @@ fn secrets_sign_until_they_expire() {
         dead_in_row: 0,
         secrets: vec![secret(1, Some(NOW)), secret(2, Some(later)), secret(3, None)],
         created_at: NOW,
+        created_by: Principal::SYSTEM,
         updated_at: NOW,
         row_version: RowVersion::FIRST,
     };

@@ -45,13 +45,15 @@ impl ApiKeysAdmin {
     #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "post", operation_id = "createApiKey")]
     async fn create_api_key(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
         body: JsonBody<CreateApiKey>,
     ) -> Result<CreatedResponse<CreatedApiKeyBody>, OperationError<ApiKeyCreateFails>> {
         let new = body::read_new(&body.value, self.0.clock.read_now())?;
-        let made = self.0.directory.create_api_key(org_id.0, new.label, new.expires_at).await?;
+        let directory = &self.0.directory;
+        let made =
+            directory.create_api_key(org_id.0, new.label, new.expires_at, operator.principal()).await?;
         let (key, secret) = made.ok_or_else(no_organisation)?;
         tracing::info!(organisation_id = %org_id.0, api_key_id = %key.id, "operator made an API key");
         Ok(CreatedResponse(CreatedApiKeyBody::from_key(&key, secret)))

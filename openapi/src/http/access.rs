@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use kabar_actors::Caller;
 use kabar_core::domain::account::Secret;
+use kabar_core::domain::principal::Principal;
 use kabar_core::meta::signature::ClaimedSignature;
 use poem::{FromRequest, Request, RequestBody, Result};
 use sha2::{Digest as _, Sha256};
@@ -38,6 +39,13 @@ pub(crate) fn is_shown(expected: &Secret, shown: &str) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct TenantCaller(pub(crate) Arc<Caller>);
 
+impl TenantCaller {
+    /// Returns the principal of the changes that the request makes.
+    pub(crate) fn principal(&self) -> Principal {
+        Principal::from_api_key(&self.key)
+    }
+}
+
 impl Deref for TenantCaller {
     type Target = Caller;
 
@@ -56,6 +64,14 @@ impl<'a> FromRequest<'a> for TenantCaller {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OperatorCaller {
     pub(crate) _let_in: (),
+}
+
+impl OperatorCaller {
+    /// Returns the principal of the changes that the request makes.
+    #[expect(clippy::unused_self, reason = "only an admitted operator is one")]
+    pub(crate) const fn principal(self) -> Principal {
+        Principal::OPERATOR
+    }
 }
 
 impl<'a> FromRequest<'a> for OperatorCaller {

@@ -21,6 +21,7 @@ use kabar_core::domain::message_details::{MessageSource, ReactionSide};
 use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::{Capability, PluginState};
+use kabar_core::domain::principal::PrincipalKind;
 use kabar_core::domain::run::LogLevel;
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::subscription::{SubscriptionStatus, WebhookFormat};
@@ -207,6 +208,7 @@ shown_words! {
     ContactKind: [ContactKind::Person, ContactKind::Group];
     AccountStatus: AccountStatus::ALL;
     PriceTier: PriceTier::ALL;
+    PrincipalKind: PrincipalKind::ALL;
     EventType: EventType::ALL;
     SubscriptionStatus: SubscriptionStatus::ALL;
     WebhookFormat: WebhookFormat::ALL;

@@ -18,6 +18,7 @@ use kabar_core::domain::message_details::{MessageDetails, MessageSource};
 use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::{Plugin, PluginHealth, PluginVersion};
+use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::run::{HookReport, LogLevel, LogLine, Run, RunLog, RunUsage};
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
@@ -97,7 +98,12 @@ pub(crate) fn api_key() -> ApiKey {
         digest: [0; 32],
         expires_at: None,
         created_at: example_time(-9_500),
+        created_by: Principal::OPERATOR,
     }
+}
+
+fn example_principal() -> Principal {
+    Principal::from_api_key(&api_key())
 }
 
 pub(crate) fn example_user() -> User {
@@ -161,6 +167,7 @@ pub(crate) fn signing_secret() -> SigningSecret {
         // Written in two halves, so that secret scanners do not report it.
         secret: Secret::new(&["whsec_", "pX3vQ0mWk7TzR5nYb2LdHs9UcEa4Jf6GqT8oVw1ZxKM="].concat()),
         created_at: example_time(-7_000),
+        created_by: example_principal(),
         expires_at: None,
     }
 }
@@ -177,6 +184,7 @@ pub(crate) fn example_subscription() -> Subscription {
         dead_in_row: 0,
         secrets: vec![signing_secret()],
         created_at: example_time(-7_000),
+        created_by: example_principal(),
         updated_at: example_time(-7_000),
         row_version: RowVersion::FIRST,
     }
@@ -263,6 +271,7 @@ pub(crate) fn example_plugin() -> Plugin {
         active_version: Some(plugin_version().id),
         previous_version: None,
         created_at: example_time(-3_000),
+        created_by: example_principal(),
         updated_at: example_time(-2_000),
         row_version: RowVersion::FIRST,
     }
@@ -278,6 +287,7 @@ pub(crate) fn plugin_version() -> PluginVersion {
         exports: vec!["kabar:hooks/handler@1.0.0".into()],
         compile_ms: 84,
         created_at: example_time(-2_500),
+        created_by: example_principal(),
     }
 }
 

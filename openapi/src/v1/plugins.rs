@@ -106,7 +106,7 @@ impl PluginsApi {
     ) -> Result<IdempotentResponse<PluginBody, 201>, OperationError<PluginCreateFails>> {
         let organisation = tenant.key.organisation_id;
         let make = async {
-            let new = write::read_new(&self.0, organisation, &body.value)?;
+            let new = write::read_new(&self.0, &tenant, &body.value)?;
             let made = self.0.accounts.subscribers().create_plugin(organisation, new).await;
             made.map(|plugin| PluginBody::from_plugin(&plugin)).map_err(plugin_error)
         };

@@ -111,7 +111,7 @@ impl WebhookSubscriptionsApi {
         let (subscribers, organisation) = (self.0.accounts.subscribers().clone(), tenant.key.organisation_id);
         let outbound = &self.0.outbound;
         let work = |claim| {
-            let new = write::read_new(&body.value, outbound)?;
+            let new = write::read_new(&body.value, outbound, tenant.principal())?;
             Ok(
                 async move { separate_failure(subscribers.create_subscription(organisation, new, claim).await) },
             )
@@ -237,12 +237,14 @@ impl WebhookSubscriptionsApi {
             },
         };
         let (subscribers, organisation) = (self.0.accounts.subscribers().clone(), tenant.key.organisation_id);
-        let id = subscription_id.0;
+        let (id, creator) = (subscription_id.0, tenant.principal());
         let work = |claim| {
             subscribers.find_subscription(organisation, id).ok_or_else(no_subscription)?;
             let older_for = write::read_older_for(&body.value)?;
             Ok(async move {
-                separate_failure(subscribers.add_signing_secret(organisation, id, older_for, claim).await)
+                separate_failure(
+                    subscribers.add_signing_secret(organisation, id, older_for, creator, claim).await,
+                )
             })
         };
         Ok(once_of(&self.0, &tenant, &call, &body.value, work, FORM).await?.into())

@@ -13,7 +13,7 @@ async fn add(tenant: &Tenant, id: &str, body: &serde_json::Value) -> String {
     let path = format!("/v1/webhook_subscriptions/{id}/secrets");
     let made = tenant.api.post(&path, body).await.is(201).data();
     check_object(&made);
-    assert_eq!(keys_of(&made), ["created_at", "expires_at", "id", "object", "secret"].into());
+    assert_eq!(keys_of(&made), ["created_at", "created_by", "expires_at", "id", "object", "secret"].into());
     assert_eq!(made["expires_at"], json!(null));
     text(&made["secret"])
 }

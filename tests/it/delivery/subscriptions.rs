@@ -16,6 +16,7 @@ async fn a_subscription_is_made_read_changed_and_deleted() {
     check_object(&made);
     let mut keys = vec![
         "created_at",
+        "created_by",
         "description",
         "events",
         "format",

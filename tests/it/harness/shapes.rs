@@ -18,6 +18,18 @@ pub(crate) fn is_timestamp(text: &str) -> bool {
         && text.chars().zip(pattern.chars()).all(|(c, p)| if p == '0' { c.is_ascii_digit() } else { c == p })
 }
 
+const SUBSCRIPTION_KEYS: &[&str] = &[
+    "url",
+    "events",
+    "format",
+    "description",
+    "status",
+    "secrets",
+    "created_at",
+    "created_by",
+    "updated_at",
+];
+
 /// The keys that an object must have, whatever their values.
 fn keys_needed(object: &str) -> (&'static str, &'static [&'static str]) {
     match object {
@@ -69,11 +81,8 @@ fn keys_needed(object: &str) -> (&'static str, &'static [&'static str]) {
             "org",
             &["name", "tier", "write_per_minute", "read_per_minute", "sandbox", "suspended", "created_at"],
         ),
-        "webhook_subscription" => (
-            "wbs",
-            &["url", "events", "format", "description", "status", "secrets", "created_at", "updated_at"],
-        ),
-        "webhook_secret" => ("sec", &["expires_at", "created_at"]),
+        "webhook_subscription" => ("wbs", SUBSCRIPTION_KEYS),
+        "webhook_secret" => ("sec", &["expires_at", "created_at", "created_by"]),
         "webhook_delivery" => (
             "wbd",
             &[
@@ -86,7 +95,7 @@ fn keys_needed(object: &str) -> (&'static str, &'static [&'static str]) {
                 "created_at",
             ],
         ),
-        "api_key" => ("key", &["label", "last4", "expires_at", "created_at"]),
+        "api_key" => ("key", &["label", "last4", "expires_at", "created_at", "created_by"]),
         other => panic!("no such object: {other}"),
     }
 }

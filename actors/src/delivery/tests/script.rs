@@ -11,6 +11,7 @@ use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryStatus};
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, PageLimit, RunQuery};
 use kabar_core::domain::plugin::{Plugin, PluginEntries, PluginVersion};
+use kabar_core::domain::principal::Principal;
 use kabar_core::domain::run::Run;
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{Subscription, SubscriptionStatus, WebhookFormat};
@@ -208,6 +209,7 @@ impl Stage {
             events: [EventType::MessageReceived].into_iter().collect(),
             format: WebhookFormat::Kabar,
             description: None,
+            created_by: Principal::SYSTEM,
         };
         self.subscribers().create_subscription(self.fixture.organisation, new, None).await.unwrap()
     }
@@ -224,6 +226,7 @@ impl Stage {
             allowed_hosts: AllowedHosts::default(),
             capabilities: None,
             enabled: true,
+            created_by: Principal::SYSTEM,
         };
         let (subscribers, organisation) = (self.subscribers(), self.fixture.organisation);
         let plugin = subscribers.create_plugin(organisation, new).await.unwrap();
@@ -236,6 +239,7 @@ impl Stage {
             exports: Vec::new(),
             compile_ms: 1,
             created_at: self.fixture.clock.read_now(),
+            created_by: Principal::SYSTEM,
         };
         let wasm = bytes::Bytes::from_static(b"w");
         subscribers.add_plugin_version(organisation, &version, &wasm).await.unwrap();

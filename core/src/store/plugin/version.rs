@@ -12,6 +12,7 @@ use crate::domain::plugin::{PluginVersion, VERSIONS_KEPT};
 use crate::domain::time::Timestamp;
 use crate::ids::{PluginId, PluginVersionId};
 use crate::store::engine::{EngineRow, SqlArg};
+use crate::store::principal_row::{principal_text, read_principal};
 use crate::store::row::{RowPlace, json_array};
 use crate::store::{Store, StoreError};
 
@@ -19,7 +20,7 @@ const TABLE: &str = "plugin_versions";
 /// Bytes of a part: other writes wait for one part at a time.
 const PART_BYTES: usize = 256 * 1024;
 
-const COLUMNS: &str = "id, plugin_id, sha256, size, imports, exports, compile_ms, created_at";
+const COLUMNS: &str = "id, plugin_id, sha256, size, imports, exports, compile_ms, created_at, created_by";
 
 /// Incomplete versions, with their parts.
 const UNFINISHED: [&str; 2] = [
@@ -45,6 +46,7 @@ fn read_version(row: &EngineRow) -> Result<PluginVersion, StoreError> {
         exports: names("exports", &fields.take_text()?)?,
         compile_ms: size("compile_ms", fields.take_int()?)?,
         created_at: at.check_time("created_at", fields.take_int()?)?,
+        created_by: read_principal(at, "created_by", &fields.take_text()?)?,
     })
 }
 
@@ -72,12 +74,12 @@ impl Store {
         bytes_max: u64,
     ) -> Result<bool, StoreError> {
         let names = |names: &[Arc<str>]| text_of(&names.iter().map(|name| &**name).collect::<Vec<_>>());
-        let kept = self.engine.dialect().in_texts(9);
+        let kept = self.engine.dialect().in_texts(10);
         let sql = format!(
-            "INSERT INTO plugin_versions ({COLUMNS}, whole) SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0 \
+            "INSERT INTO plugin_versions ({COLUMNS}, whole) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 0 \
              WHERE $4 + (SELECT COALESCE(SUM(v.size), 0) FROM plugins o JOIN plugins p \
              ON p.organisation_id = o.organisation_id JOIN plugin_versions v ON v.plugin_id = p.id \
-             WHERE o.id = $2 AND p.deleted_at IS NULL AND (p.id <> $2 OR v.id {kept})) <= $10 RETURNING id"
+             WHERE o.id = $2 AND p.deleted_at IS NULL AND (p.id <> $2 OR v.id {kept})) <= $11 RETURNING id"
         );
         let args = vec![
             one.id.to_string().into(),
@@ -88,6 +90,7 @@ impl Store {
             names(&one.exports)?.into(),
             read_whole(one.compile_ms).into(),
             one.created_at.millis().into(),
+            principal_text(&one.created_by)?.into(),
             id_array(spared)?.into(),
             read_whole(bytes_max).into(),
         ];

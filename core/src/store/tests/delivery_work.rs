@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus, RetrySchedule};
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::page::{DeliveryFilter, DeliveryQuery, PageLimit};
+use crate::domain::principal::{Principal, PrincipalKind};
 use crate::domain::row_version::RowVersion;
 use crate::domain::subscriber::SubscriberId;
 use crate::domain::subscription::{
@@ -14,11 +15,16 @@ use crate::domain::subscription::{
 use crate::ids::{DeliveryId, SigningSecretId, SubscriptionId};
 use crate::store::{DeliveryCursor, DeliveryWork, Intake, PurgeAges};
 
+fn key_principal() -> Principal {
+    Principal { kind: PrincipalKind::ApiKey, id: Some(text("key_1")), name: Some(text("\"crm\" é")) }
+}
+
 pub(super) fn secret(n: u128) -> SigningSecret {
     SigningSecret {
         id: SigningSecretId::from_bits(n),
         secret: Secret::new(&format!("whsec_{n}")),
         created_at: at(3),
+        created_by: key_principal(),
         expires_at: None,
     }
 }
@@ -35,6 +41,7 @@ pub(super) fn subscription(n: u128) -> Subscription {
         dead_in_row: 0,
         secrets: vec![secret(n * 10)],
         created_at: at(3),
+        created_by: key_principal(),
         updated_at: at(3),
         row_version: RowVersion::FIRST,
     }

@@ -4,6 +4,7 @@ use super::full_rows::{full, shown_account};
 use super::*;
 use crate::domain::inbound::FieldNotice;
 use crate::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits};
+use crate::domain::principal::Principal;
 use crate::domain::row_version::RowVersion;
 use crate::ids::ApiKeyId;
 use crate::store::{IdempotencyRecord, KeyState};
@@ -30,6 +31,7 @@ fn api_key(n: u8) -> ApiKey {
         digest: [n; 32],
         expires_at: (n == 1).then(|| at(77)),
         created_at: at(2),
+        created_by: Principal::OPERATOR,
     }
 }
 

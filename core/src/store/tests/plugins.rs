@@ -15,6 +15,7 @@ use crate::domain::key_values::KvChanges;
 use crate::domain::message::OutgoingMessage;
 use crate::domain::page::{PageLimit, RunLogQuery, RunQuery};
 use crate::domain::plugin::{Capability, Plugin, PluginHealth, PluginState, PluginVersion, VERSIONS_KEPT};
+use crate::domain::principal::Principal;
 use crate::domain::row_version::RowVersion;
 use crate::domain::run::{LogLevel, LogLine, RunUsage};
 use crate::domain::subscriber::SubscriberId;
@@ -51,6 +52,7 @@ pub(super) fn plugin(n: u128) -> Plugin {
         active_version: Some(VERSION),
         previous_version: None,
         created_at: at(3),
+        created_by: Principal::OPERATOR,
         updated_at: at(3),
         row_version: RowVersion::FIRST,
     }
@@ -66,6 +68,7 @@ fn version(n: u128) -> PluginVersion {
         exports: vec![text("kabar:hooks/handler@1.0.0")],
         compile_ms: 12,
         created_at: at(4),
+        created_by: Principal::SYSTEM,
     }
 }
 

@@ -12,6 +12,7 @@ use poem_openapi::types::Example;
 use serde_json::Value;
 
 use crate::rest::body_fields::{BodyFields, FieldError};
+use crate::rest::principal::PrincipalBody;
 use crate::rest::text::TextValue;
 use crate::v1::me::body::ApiKeyNoun;
 
@@ -45,6 +46,8 @@ pub(crate) struct ApiKeyBody {
     pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
     pub(crate) created_at: TextValue<Timestamp>,
+    /// Its creator, as it was then.
+    pub(crate) created_by: PrincipalBody,
 }
 
 /// A key that was just made, with its secret.
@@ -65,6 +68,8 @@ pub(crate) struct CreatedApiKeyBody {
     pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
     pub(crate) created_at: TextValue<Timestamp>,
+    /// Its creator, as it was then.
+    pub(crate) created_by: PrincipalBody,
 }
 
 impl ApiKeyBody {
@@ -78,6 +83,7 @@ impl ApiKeyBody {
             last4: TextValue(key.last4.clone()),
             expires_at: key.expires_at.map(TextValue),
             created_at: TextValue(key.created_at),
+            created_by: PrincipalBody::from_principal(&key.created_by),
         }
     }
 }
@@ -86,8 +92,9 @@ impl CreatedApiKeyBody {
     /// Builds the body of a new key, with its secret.
     #[must_use]
     pub(crate) fn from_key(key: &ApiKey, secret: String) -> Self {
-        let ApiKeyBody { id, object, label, last4, expires_at, created_at } = ApiKeyBody::from_key(key);
-        Self { id, object, label, last4, key: secret, expires_at, created_at }
+        let ApiKeyBody { id, object, label, last4, expires_at, created_at, created_by } =
+            ApiKeyBody::from_key(key);
+        Self { id, object, label, last4, key: secret, expires_at, created_at, created_by }
     }
 }
 

@@ -12,6 +12,7 @@ use kabar_core::ids::{PluginId, PluginVersionId};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 
+use crate::rest::principal::PrincipalBody;
 use crate::rest::text::{FreeObject, TextValue, nouns};
 
 nouns! {
@@ -59,6 +60,8 @@ pub(crate) struct PluginBody {
     pub(crate) previous_version_id: Option<TextValue<PluginVersionId>>,
     /// Creation time.
     pub(crate) created_at: TextValue<Timestamp>,
+    /// Its creator, as it was then.
+    pub(crate) created_by: PrincipalBody,
     /// Time of the last change.
     pub(crate) updated_at: TextValue<Timestamp>,
 }
@@ -88,6 +91,7 @@ impl PluginBody {
             active_version_id: row.active_version.map(TextValue),
             previous_version_id: row.previous_version.map(TextValue),
             created_at: TextValue(row.created_at),
+            created_by: PrincipalBody::from_principal(&row.created_by),
             updated_at: TextValue(row.updated_at),
         }
     }
@@ -121,6 +125,8 @@ pub(crate) struct PluginVersionBody {
     pub(crate) compile_ms: u64,
     /// Upload time.
     pub(crate) created_at: TextValue<Timestamp>,
+    /// Its creator, as it was then.
+    pub(crate) created_by: PrincipalBody,
 }
 
 impl PluginVersionBody {
@@ -137,6 +143,7 @@ impl PluginVersionBody {
             exports: row.exports.iter().cloned().map(TextValue).collect(),
             compile_ms: row.compile_ms,
             created_at: TextValue(row.created_at),
+            created_by: PrincipalBody::from_principal(&row.created_by),
         }
     }
 }

@@ -89,6 +89,7 @@ impl VersionsApi {
             exports: inspected.exports,
             compile_ms: inspected.compile_ms,
             created_at: self.0.clock.read_now(),
+            created_by: tenant.principal(),
         };
         let added = subscribers.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await;
         added.map_err(plugin_error)?;

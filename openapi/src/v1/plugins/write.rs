@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::entries;
 use crate::app::AppState;
+use crate::http::access::TenantCaller;
 use crate::rest::body_fields::{BodyFields, FieldChange, FieldError};
 use crate::rest::error::ApiError;
 
@@ -182,11 +183,7 @@ fn read_secrets(fields: &BodyFields<'_>) -> Result<PluginEntries<Option<Secret>>
 }
 
 /// Reads a new plugin.
-pub(super) fn read_new(
-    app: &AppState,
-    organisation: OrganisationId,
-    body: &Value,
-) -> Result<NewPlugin, ApiError> {
+pub(super) fn read_new(app: &AppState, tenant: &TenantCaller, body: &Value) -> Result<NewPlugin, ApiError> {
     let fields = BodyFields::of_body(body)?;
     let name = fields.text("name", &NAME_CHARS)?.into();
     let secrets = read_secrets(&fields)?;
@@ -194,12 +191,13 @@ pub(super) fn read_new(
         name,
         description: fields.optional_text("description", &DESCRIPTION_CHARS)?.map(Into::into),
         events: read_events(&fields)?.unwrap_or_else(|| [EventType::MessageStatus].into_iter().collect()),
-        accounts: read_accounts(app, organisation, &fields)?,
+        accounts: read_accounts(app, tenant.key.organisation_id, &fields)?,
         config: read_config(&fields)?.unwrap_or_default(),
         secrets: secrets.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
         allowed_hosts: read_hosts(&fields)?.unwrap_or_default(),
         capabilities: read_capabilities(&fields)?,
         enabled: fields.optional_flag("enabled")?.unwrap_or(true),
+        created_by: tenant.principal(),
     })
 }
 

@@ -12,6 +12,7 @@ use poem_openapi::types::Example;
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
+use crate::rest::principal::PrincipalBody;
 use crate::rest::text::{TextValue, nouns};
 
 nouns! {
@@ -45,6 +46,8 @@ pub(crate) struct WebhookSubscriptionBody {
     pub(crate) secrets: Vec<WebhookSecretBody>,
     /// Creation time.
     pub(crate) created_at: TextValue<Timestamp>,
+    /// Its creator, as it was then.
+    pub(crate) created_by: PrincipalBody,
     /// Time of the last change.
     pub(crate) updated_at: TextValue<Timestamp>,
 }
@@ -61,6 +64,8 @@ pub(crate) struct WebhookSecretBody {
     pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
     pub(crate) created_at: TextValue<Timestamp>,
+    /// Its creator, as it was then.
+    pub(crate) created_by: PrincipalBody,
 }
 
 /// A webhook subscription that was just made, with its secret.
@@ -88,6 +93,8 @@ pub(crate) struct CreatedWebhookSubscriptionBody {
     pub(crate) initial_secret: String,
     /// Creation time.
     pub(crate) created_at: TextValue<Timestamp>,
+    /// Its creator, as it was then.
+    pub(crate) created_by: PrincipalBody,
     /// Time of the last change.
     pub(crate) updated_at: TextValue<Timestamp>,
 }
@@ -106,6 +113,8 @@ pub(crate) struct CreatedWebhookSecretBody {
     pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
     pub(crate) created_at: TextValue<Timestamp>,
+    /// Its creator, as it was then.
+    pub(crate) created_by: PrincipalBody,
 }
 
 /// A webhook subscription to create.
@@ -210,6 +219,7 @@ impl WebhookSecretBody {
             object: TextValue(WebhookSecretNoun),
             expires_at: secret.expires_at.map(TextValue),
             created_at: TextValue(secret.created_at),
+            created_by: PrincipalBody::from_principal(&secret.created_by),
         }
     }
 }
@@ -230,6 +240,7 @@ impl WebhookSubscriptionBody {
             status: TextValue(row.status),
             secrets,
             created_at: TextValue(row.created_at),
+            created_by: PrincipalBody::from_principal(&row.created_by),
             updated_at: TextValue(row.updated_at),
         }
     }
@@ -249,6 +260,7 @@ impl CreatedWebhookSubscriptionBody {
             status,
             secrets,
             created_at,
+            created_by,
             updated_at,
         } = WebhookSubscriptionBody::from_subscription(row, row.created_at);
         // Shown to its creator, once.
@@ -265,6 +277,7 @@ impl CreatedWebhookSubscriptionBody {
             secrets,
             initial_secret,
             created_at,
+            created_by,
             updated_at,
         }
     }
@@ -274,9 +287,10 @@ impl CreatedWebhookSecretBody {
     /// Builds the body of a new secret.
     #[must_use]
     pub(crate) fn from_secret(one: &SigningSecret) -> Self {
-        let WebhookSecretBody { id, object, expires_at, created_at } = WebhookSecretBody::from_secret(one);
+        let WebhookSecretBody { id, object, expires_at, created_at, created_by } =
+            WebhookSecretBody::from_secret(one);
         // Shown to its creator, once.
-        Self { id, object, secret: one.secret.reveal().to_owned(), expires_at, created_at }
+        Self { id, object, secret: one.secret.reveal().to_owned(), expires_at, created_at, created_by }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kabar_actors::{NewSubscription, SubscriptionPatch};
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::event::{EventType, EventTypes};
+use kabar_core::domain::principal::Principal;
 use kabar_core::domain::subscription::{Subscription, SubscriptionStatus, WebhookFormat};
 use kabar_core::outbound::OutboundClient;
 use serde_json::Value;
@@ -22,14 +23,18 @@ const SEQUENCES: std::ops::RangeInclusive<i64> = 0..=i64::MAX;
 pub(super) type WrittenSubscription = Arc<Subscription>;
 
 /// Reads a new subscription.
-pub(super) fn read_new(body: &Value, outbound: &OutboundClient) -> Result<NewSubscription, ApiError> {
+pub(super) fn read_new(
+    body: &Value,
+    outbound: &OutboundClient,
+    created_by: Principal,
+) -> Result<NewSubscription, ApiError> {
     let fields = BodyFields::of_body(body)?;
     let url = read_url(&fields, fields.required("url")?, outbound)?;
     fields.required("events")?;
     let events = read_events(&fields)?;
     let description = fields.optional_text("description", &DESCRIPTION_CHARS)?.map(Into::into);
     let format = read_format(&fields)?.unwrap_or_default();
-    Ok(NewSubscription { url, events, format, description })
+    Ok(NewSubscription { url, events, format, description, created_by })
 }
 
 /// Reads the changes of a subscription.
@@ -110,14 +115,14 @@ mod tests {
     }
 
     fn refusal(body: &Value) -> (ErrorCode, Option<String>) {
-        let error = read_new(body, &client()).unwrap_err();
+        let error = read_new(body, &client(), Principal::SYSTEM).unwrap_err();
         (error.code(), error.param().map(str::to_owned))
     }
 
     #[test]
     fn a_new_subscription_has_an_address_and_types() {
         let body = json!({"url": "https://example.com/hook", "events": ["message.status", "message.status"]});
-        let new = read_new(&body, &client()).unwrap();
+        let new = read_new(&body, &client(), Principal::SYSTEM).unwrap();
         assert_eq!(
             (&*new.url, new.events.iter().count(), new.description),
             ("https://example.com/hook", 1, None)
