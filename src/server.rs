@@ -18,7 +18,7 @@ use kabar_core::clock::Clock;
 use kabar_core::config::Settings;
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::Secret;
-use kabar_core::forward::NodeForwarder;
+use kabar_core::forward::{ForwardKeys, NodeForwarder};
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
 use kabar_core::outbound::{OutboundClient, SystemResolver};
@@ -161,7 +161,7 @@ impl RunningServer {
         let surface = Arc::new(ArcSwap::from_pointee(surface_settings(settings, &secrets)));
         let app = AppState {
             accounts: accounts.clone(),
-            forwarder: NodeForwarder::new()?,
+            forwarder: NodeForwarder::new(ForwardKeys::new(store.secrets().forward_key, Vec::new()))?,
             outbound,
             directory: directory.clone(),
             toolchain: hooks.clone(),

@@ -10,6 +10,7 @@
 //!   database cannot be reached.
 //! - What is lost is released before anything is served again, under a new node id.
 
+mod database_clock;
 mod entry;
 pub(crate) mod lease;
 mod peers;
@@ -21,7 +22,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
-use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{NodeId, ulid};
 use kabar_core::process_identity::current_process;
 use kabar_core::store::{DatabaseLock, DatabaseTenure, LeaseRenewal, NodeEntry, NodePeer, Store, StoreError};
@@ -134,6 +134,10 @@ impl Cluster {
         loop {
             occupied = occupied || cluster.lock_database().await? != DatabaseEntry::Not;
             if occupied && cluster.register_node(clock).await? {
+                if cluster.is_shared() {
+                    // Shows the other nodes, and the database's clock. Another failure is met at the next renewal.
+                    let _kept_or_lost = cluster.renew_lease().await;
+                }
                 return Ok(cluster);
             }
             if Duration::from_millis(now_ms().saturating_sub(began)) > longest {
@@ -167,15 +171,6 @@ impl Cluster {
     #[must_use]
     pub fn count_nodes(&self) -> u32 {
         self.0.nodes.load(Ordering::Relaxed)
-    }
-
-    /// Returns the seconds by which the wall clock `now` is ahead of the database's; `None` before that is
-    /// known.
-    pub(crate) fn clock_skew_s(&self, now: Timestamp) -> Option<i64> {
-        let (database_ms, then) = (*self.0.database_clock.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let since = i64::try_from(now_ms().saturating_sub(then)).unwrap_or(i64::MAX);
-        let ahead = now.millis().saturating_sub(database_ms.saturating_add(since));
-        Some(ahead.saturating_add(500).div_euclid(1000))
     }
 
     /// Returns `true` while this server may answer for its accounts.

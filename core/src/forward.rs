@@ -1,8 +1,10 @@
 //! Requests forwarded to another node, and its responses.
 //!
 //! Invariants: requests and responses pass unchanged, except for headers of a single connection (RFC 9110,
-//! 7.6.1). A response is passed on as it arrives, so that a stream streams. A request that may have been
+//! 7.6.1), and a request carries the proof that a node forwarded it. A response is passed on as it arrives, so that a stream streams. A request that may have been
 //! carried out is never sent twice.
+
+mod proof;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use http::header::{
 use http::{Method, StatusCode};
 use reqwest::{Client, redirect};
 
+pub use self::proof::{BodyLink, FORWARDED, ForwardKeys, ForwardProof, ForwardedHead, PROOF_WINDOW_MS};
 use crate::surroundings::{AwaitKind, wait_for};
 
 /// Nodes are close to each other in the network.
@@ -45,6 +48,8 @@ pub struct ForwardRequest<'a> {
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
+    /// What the proof of the request states.
+    pub proof: ForwardProof,
 }
 
 /// Response of the other node.
@@ -61,14 +66,15 @@ pub struct ForwardedResponse {
 #[derive(Debug, Clone)]
 pub struct NodeForwarder {
     http: Client,
+    keys: ForwardKeys,
 }
 
 impl NodeForwarder {
-    /// Creates a client that follows no redirect and uses no proxy.
+    /// Creates a client that follows no redirect and uses no proxy, with the keys of this cluster.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    pub fn new(keys: ForwardKeys) -> Result<Self, reqwest::Error> {
         let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
@@ -77,7 +83,13 @@ impl NodeForwarder {
             // The other side may close an idle connection just when it is used.
             .pool_idle_timeout(Duration::from_secs(15))
             .build()?;
-        Ok(Self { http })
+        Ok(Self { http, keys })
+    }
+
+    /// Returns the keys that verify forwarded requests.
+    #[must_use]
+    pub const fn keys(&self) -> &ForwardKeys {
+        &self.keys
     }
 
     /// Forwards a request to the node at `address`.
@@ -94,9 +106,20 @@ impl NodeForwarder {
         onward.headers.remove(CONTENT_LENGTH);
         let url = format!("{}{}", address.trim_end_matches('/'), onward.target);
         let request = self.http.request(onward.method, url).headers(onward.headers).body(onward.body);
-        let answer = wait_for(AwaitKind::ForwardedCall, request.send()).await.map_err(|error| {
-            if error.is_connect() { ForwardError::Unreached(error) } else { ForwardError::Unanswered(error) }
-        })?;
+        let mut request = request.build().map_err(ForwardError::Unreached)?;
+        // The proof is about the request as it is sent: the address may have been written in another form.
+        let target = target_of(request.url());
+        let head = ForwardedHead { method: request.method(), target: &target, headers: request.headers() };
+        let header = self.keys.make_header(&onward.proof, head);
+        request.headers_mut().insert(FORWARDED, header);
+        let answer =
+            wait_for(AwaitKind::ForwardedCall, self.http.execute(request)).await.map_err(|error| {
+                if error.is_connect() {
+                    ForwardError::Unreached(error)
+                } else {
+                    ForwardError::Unanswered(error)
+                }
+            })?;
         let status = answer.status();
         let mut headers = answer.headers().clone();
         drop_hop_by_hop(&mut headers);
@@ -105,7 +128,16 @@ impl NodeForwarder {
     }
 }
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
+/// Returns the path and query of an address.
+fn target_of(url: &reqwest::Url) -> String {
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    }
+}
+
+/// Removes the headers of a single connection, and those that `Connection` names (RFC 9110, 7.6.1).
+pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

@@ -103,6 +103,7 @@ metrics! {
         overloads = "overloads", "Commands refused because an account's queue was full";
         forwards = "forwarded_requests", "Requests handed on to the node that serves their account";
         forward_failures = "forward_failures", "Requests that could not be handed on";
+        forward_refusals = "forwarded_header_refused", "Requests with the header of a forwarded request that no node made";
         streamed_events = "streamed_events", "Events sent to streams";
         slow_readers = "slow_readers", "Connections ended because the client did not read what it was sent";
         overdue_connections = "overdue_connections", "Connections ended because no whole request came in time";

@@ -17,4 +17,5 @@ pub(crate) mod methods;
 pub(crate) mod request_body;
 pub(crate) mod response;
 pub(crate) mod route;
+pub(crate) mod sender;
 pub(crate) mod surface;

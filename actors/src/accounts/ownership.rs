@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use kabar_core::ids::NodeId;
 use kabar_core::store::{DeliveryWork, NodePeer};
 use kabar_core::surroundings;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +103,20 @@ impl AccountRegistry {
         // request that met a closing connection may have been carried out for all that node knows.
         surroundings::sleep(REMEMBERED + MARGIN).await;
         true
+    }
+
+    /// Returns the id of this node; another one after it has lost its lease.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.0.cluster.node_id()
+    }
+
+    /// Returns the time that all nodes share, in milliseconds since the Unix epoch: the database's clock, or this
+    /// server's before that is known.
+    #[must_use]
+    pub fn cluster_now_ms(&self) -> i64 {
+        let own = || self.context().clock.read_now().millis();
+        self.0.cluster.database_now_ms().unwrap_or_else(own)
     }
 
     /// Returns when this node is gone: its lease is over, and another node may serve what it owned.

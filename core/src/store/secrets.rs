@@ -20,6 +20,8 @@ pub struct ServerSecrets {
     pub redis_cache_key: [u8; 32],
     /// Authenticates compiled plugins.
     pub artefact_key: [u8; 32],
+    /// Authenticates requests between nodes.
+    pub forward_key: [u8; 32],
 }
 
 impl std::fmt::Debug for ServerSecrets {
@@ -38,6 +40,7 @@ impl ServerSecrets {
             cursor_key: secret(engine, writer, "cursor_key").await?,
             redis_cache_key: secret(engine, writer, "redis_cache_key").await?,
             artefact_key: secret(engine, writer, "artefact_key").await?,
+            forward_key: secret(engine, writer, "forward_key").await?,
         })
     }
 }

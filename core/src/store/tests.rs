@@ -49,7 +49,7 @@ use crate::domain::phone::Phone;
 use crate::domain::status::{MessageStatus, StatusHistory};
 use crate::domain::time::Timestamp;
 use crate::ids::{
-    AccountId, ContactId, ConversationId, EventId, MessageId, NodeId, OrganisationId, UserId, ulid,
+    AccountId, ContactId, ConversationId, EventId, IdSource, MessageId, NodeId, OrganisationId, UserId, ulid,
 };
 
 /// Keeps the database of a test, and opens it again.
@@ -296,6 +296,15 @@ fn inbound(n: u32, conversation: &Conversation) -> Message {
         history,
         details: MessageDetails::default(),
         ..message(n, conversation)
+    }
+}
+
+struct Counting(u128);
+
+impl IdSource for Counting {
+    fn next_bits(&mut self, at_ms: i64) -> u128 {
+        self.0 += 1;
+        ulid(at_ms, self.0)
     }
 }
 

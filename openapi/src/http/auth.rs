@@ -1,6 +1,7 @@
 //! Admission of a request: keys, tokens and budgets.
 //!
-//! Invariants: a request with a valid key costs one token of its class, whatever the response; a secret is
+//! Invariants: a request with a valid key costs one token of its class, whatever the response, at the node that got it
+//! from the client; a secret is
 //! never compared byte by byte, nor logged; the operator's token does not admit to tenant paths, and no key
 //! admits to operator paths; a webhook without a well-formed signature is refused before its body is read.
 
@@ -49,14 +50,18 @@ pub(super) async fn admit_tenant(
     let secret = bearer_token(request.headers()).ok_or_else(missing_api_key)?;
     let caller = app.directory.find_caller(secret)?;
     let class = if request.method() == Method::GET { BudgetClass::Read } else { BudgetClass::Write };
-    let quote = caller.organisation.take_token(class, app.clock.read_now()).await;
+    // A node that forwards a request has taken its token.
+    let quote = match visit.sender.proof() {
+        Some(_) => None,
+        None => Some(caller.organisation.take_token(class, app.clock.read_now()).await),
+    };
     visit.note_tenant(&caller);
     visit.admitted = Some(AdmittedTenant { caller: caller.clone(), class, quote });
     if caller.organisation.get().suspended {
         let message = "this organization is suspended; ask whoever runs the server";
         return Err(ApiError::new(ErrorCode::OrganizationSuspended, message));
     }
-    if let Some(seconds) = quote.retry_after_s {
+    if let Some(seconds) = quote.and_then(|quote| quote.retry_after_s) {
         let message = format!("too many requests; try again in {seconds} s");
         return Err(ApiError::new(ErrorCode::RateLimitExceeded, message).retry_after(seconds));
     }

@@ -12,7 +12,6 @@ use kabar_core::address_budget::AddressBudget;
 use kabar_core::clock::Clock;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::metrics::Metrics;
-use poem::{Addr, Request};
 
 use crate::rest::error::{ApiError, ErrorCode};
 
@@ -65,19 +64,18 @@ impl AuthRefusals {
     ///
     /// # Errors
     /// `rate_limit_exceeded`.
-    pub(super) fn check_operator_address(&self, request: &Request) -> Result<(), ApiError> {
+    pub(super) fn check_operator_address(&self, address: AddressBlock) -> Result<(), ApiError> {
         let mut record = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = record.budget.exhausted_for(block_of(request), self.clock.read_now());
+        let wait = record.budget.exhausted_for(address, self.clock.read_now());
         wait.map_or(Ok(()), |seconds| Err(too_many_refusals("operator tokens", seconds)))
     }
 
     /// Notes the refusal of a request to the operator's API. Returns the answer.
-    pub(super) fn note_operator_refusal(&self, request: &Request, refusal: ApiError) -> ApiError {
+    pub(super) fn note_operator_refusal(&self, address: AddressBlock, refusal: ApiError) -> ApiError {
         if refusal.code() != ErrorCode::InvalidApiKey {
             return refusal;
         }
         self.metrics.operator_refusals.inc();
-        let address = block_of(request);
         let mut record = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
         record.budget.take_token(address, self.clock.read_now());
         if let Some(refused) = record.sample_line(self.clock.monotonic_now()) {
@@ -87,25 +85,17 @@ impl AuthRefusals {
     }
 
     /// Notes the refusal of a tenant's request. Returns the answer: the refusal, or 429 beyond the budget.
-    pub(super) fn note_key_refusal(&self, request: &Request, refusal: ApiError) -> ApiError {
+    pub(super) fn note_key_refusal(&self, address: AddressBlock, refusal: ApiError) -> ApiError {
         if !matches!(refusal.code(), ErrorCode::InvalidApiKey | ErrorCode::ExpiredApiKey) {
             return refusal;
         }
         self.metrics.key_refusals.inc();
-        let address = block_of(request);
         let mut record = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = record.budget.take_token(address, self.clock.read_now());
         if let Some(refused) = record.sample_line(self.clock.monotonic_now()) {
             tracing::warn!(%address, refused, "wrong API key");
         }
         wait.map_or(refusal, |seconds| too_many_refusals("API keys", seconds))
-    }
-}
-
-fn block_of(request: &Request) -> AddressBlock {
-    match &request.remote_addr().0 {
-        Addr::SocketAddr(address) => AddressBlock::from_address(address.ip()),
-        Addr::Unix(_) | Addr::Custom(..) => AddressBlock::UNKNOWN,
     }
 }
 

@@ -18,6 +18,7 @@ use tracing::field::{Empty, display};
 
 use super::compression::ContentCoding;
 use super::route::{Route, SurfaceScope};
+use super::sender::RequestSender;
 use crate::rest::prefer::WaitPreference;
 
 /// Facts about a request, known once its head is read.
@@ -30,6 +31,7 @@ pub(super) struct RequestContext {
     pub(super) origin: Option<HeaderValue>,
     pub(super) admitted: Option<AdmittedTenant>,
     pub(super) scope: SurfaceScope,
+    pub(super) sender: RequestSender,
     /// `true` when another node gave the response; it is complete already.
     pub(super) foreign: bool,
     pub(super) span: Span,
@@ -39,7 +41,8 @@ pub(super) struct RequestContext {
 pub(super) struct AdmittedTenant {
     pub(super) caller: Arc<Caller>,
     pub(super) class: BudgetClass,
-    pub(super) quote: BudgetQuote,
+    /// `None` when another node took the token, and shows the budget.
+    pub(super) quote: Option<BudgetQuote>,
 }
 
 impl RequestContext {
@@ -49,6 +52,7 @@ impl RequestContext {
         clock: &Clock,
         origin: Option<HeaderValue>,
         scope: SurfaceScope,
+        sender: RequestSender,
     ) -> Self {
         let head_only = request.method() == Method::HEAD;
         if head_only {
@@ -75,6 +79,7 @@ impl RequestContext {
             origin,
             admitted: None,
             scope,
+            sender,
             foreign: false,
             span,
         }

@@ -1,38 +1,34 @@
 //! Requests about an account that another node owns.
 //!
-//! Invariants: only a request with a valid key, or with the operator's token, is forwarded. The owner takes
-//! it off the budget and answers, and its response passes unchanged. A forwarded request is never forwarded
-//! again: a node that does not own the account answers 421, or is gone, and the sender looks up the owner
+//! Invariants: only a request with a valid key, or with the operator's token, is forwarded, after its budget was
+//! taken. It carries a proof of this node. The owner answers, and its response passes unchanged but for the headers
+//! of the budget. A forwarded request is never forwarded again: a node that does not own the account answers 421, or is gone, and the sender looks up the owner
 //! anew. If the account moves while a request is on its way, or while its body arrives, the request follows
 //! the account to its new owner.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use kabar_actors::{AccountEntry, AccountPlace};
 use kabar_core::cause::cause;
-use kabar_core::forward::{ForwardError, ForwardRequest, ForwardedResponse};
+use kabar_core::forward::{BodyLink, ForwardError, ForwardProof, ForwardRequest, ForwardedResponse};
 use kabar_core::store::NodePeer;
-use poem::http::header::{CONTENT_TYPE, HeaderValue};
+use poem::http::header::CONTENT_TYPE;
 use poem::http::{HeaderMap, Method, StatusCode};
 use poem::{Body, Request, Response};
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
-use super::auth;
 use super::context::RequestContext;
 use super::gateway::Gateway;
-use super::route::Route;
 use crate::app::AppState;
 use crate::http::access::{AccessClass, OperatorCaller, TenantCaller};
 use crate::rest::error::{ApiError, ErrorCode};
 use crate::rest::idempotency::IDEMPOTENCY_KEY;
 use crate::v1::events::EVENT_STREAM;
-
-/// Header of a forwarded request; on a webhook it names the accounts that the receiver shall take.
-pub(crate) const FORWARDED: &str = "x-kabar-forwarded";
 
 /// Nodes tried for one request: a node may just have released the account.
 const NODES_MAX: usize = 3;
@@ -56,6 +52,18 @@ pub(crate) async fn send_to_peer(
     sent
 }
 
+/// Makes the proof of a request to a node.
+pub(crate) fn make_proof(
+    app: &AppState,
+    peer: &NodePeer,
+    client: Option<IpAddr>,
+    accounts: String,
+    body: BodyLink,
+) -> ForwardProof {
+    let (from, at_ms) = (app.accounts.node_id(), app.accounts.cluster_now_ms());
+    ForwardProof { from, to: peer.id, at_ms, client, accounts, body }
+}
+
 /// A request about an account, kept so that it can be sent to any node, or handled here again.
 pub(super) struct AccountRequest {
     slot: Arc<AccountEntry>,
@@ -64,14 +72,12 @@ pub(super) struct AccountRequest {
     headers: HeaderMap,
     body: Bytes,
     head_only: bool,
+    client: Option<IpAddr>,
+    /// Set when another node forwarded the request.
+    is_forwarded: bool,
 }
 
 impl AccountRequest {
-    /// Returns `true` when another node forwarded the request.
-    fn is_forwarded(&self) -> bool {
-        self.headers.contains_key(FORWARDED)
-    }
-
     /// Returns `true` when the request may be sent to a second node although the first may have carried it
     /// out. A GET changes nothing. The response to a POST with a key commits with its write, so a repetition
     /// finds it.
@@ -80,11 +86,17 @@ impl AccountRequest {
         self.method == Method::GET || is_keyed
     }
 
-    fn to_onward(&self) -> ForwardRequest<'_> {
-        let mut headers = self.headers.clone();
-        headers.insert(FORWARDED, HeaderValue::from_static("1"));
+    fn to_onward(&self, app: &AppState, peer: &NodePeer) -> ForwardRequest<'_> {
         let method = if self.head_only { Method::HEAD } else { self.method.clone() };
-        ForwardRequest { method, target: &self.target, headers, body: self.body.clone() }
+        let accounts = self.slot.current_account().phone_number_id.to_string();
+        let link = BodyLink::of_body(&self.body);
+        ForwardRequest {
+            method,
+            target: &self.target,
+            headers: self.headers.clone(),
+            body: self.body.clone(),
+            proof: make_proof(app, peer, self.client, accounts, link),
+        }
     }
 
     fn to_request(&self) -> Request {
@@ -102,7 +114,8 @@ fn has_moved(response: &Response) -> bool {
     response.extensions().get::<ApiError>().is_some_and(ApiError::account_moved)
 }
 
-fn misdirected_response() -> Response {
+/// Response to a node that forwarded a request to a node which does not serve the account.
+pub(super) fn misdirected_response() -> Response {
     Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()
 }
 
@@ -116,14 +129,14 @@ impl Gateway {
         if !self.app.accounts.is_clustered() {
             return Ok(None);
         }
-        let Some(slot) = self.account_of(request, visit.route) else { return Ok(None) };
+        let Some(slot) = self.account_of(request, visit) else { return Ok(None) };
         let AccountPlace::There(peer) = self.app.accounts.find_owner(&slot).await? else { return Ok(None) };
-        if request.headers().contains_key(FORWARDED) {
+        if visit.sender.proof().is_some() {
             slot.forget_elsewhere();
             return Ok(Some(misdirected_response()));
         }
         visit.note_account(&slot);
-        self.read_request_body(request, visit.route).await?;
+        self.read_request_body(request, visit).await?;
         let kept = keep_request(slot, request, visit).await;
         self.ask_others(&kept, peer).await
     }
@@ -138,7 +151,7 @@ impl Gateway {
         if !self.app.accounts.is_clustered() {
             return None;
         }
-        let slot = self.account_of(request, visit.route)?;
+        let slot = self.account_of(request, visit)?;
         Some(keep_request(slot, request, visit).await)
     }
 
@@ -156,7 +169,7 @@ impl Gateway {
             if !has_moved(&response) {
                 break;
             }
-            if kept.is_forwarded() {
+            if kept.is_forwarded {
                 visit.foreign = true;
                 return Ok(misdirected_response());
             }
@@ -191,7 +204,7 @@ impl Gateway {
             let account = slot.current_account();
             let span =
                 tracing::debug_span!("forward", node = %peer.id, account = %account.id, status = Empty);
-            let sent = send_to_peer(&self.app, &peer, kept.to_onward(), span).await;
+            let sent = send_to_peer(&self.app, &peer, kept.to_onward(&self.app, &peer), span).await;
             let (is_there, may_be_done) = match sent {
                 Some(Ok(answer)) if answer.status == StatusCode::MISDIRECTED_REQUEST => (true, false),
                 Some(Ok(answer)) => {
@@ -224,19 +237,15 @@ impl Gateway {
         Err(account_moving())
     }
 
-    /// Returns the account of a request, if its credential gives access to it.
-    fn account_of(&self, request: &Request, route: Route) -> Option<Arc<AccountEntry>> {
-        let number = route.account_in(request.uri().path())?;
-        match route.access {
+    /// Returns the account of an admitted request, if its credential gives access to it.
+    fn account_of(&self, request: &Request, visit: &RequestContext) -> Option<Arc<AccountEntry>> {
+        let number = visit.route.account_in(request.uri().path())?;
+        match visit.route.access {
             AccessClass::Open => None,
-            AccessClass::Operator => {
-                auth::admit_operator(&self.app, request.headers()).ok()?;
-                self.app.directory.account_of_number(number)
-            }
+            AccessClass::Operator => self.app.directory.account_of_number(number),
             AccessClass::Tenant => {
-                let secret = auth::bearer_token(request.headers())?;
-                let caller = self.app.directory.find_caller(secret).ok()?;
-                self.app.directory.find_account(caller.key.organisation_id, number)
+                let organisation = visit.admitted.as_ref()?.caller.key.organisation_id;
+                self.app.directory.find_account(organisation, number)
             }
         }
     }
@@ -263,6 +272,8 @@ async fn keep_request(
         headers: request.headers().clone(),
         body,
         head_only: visit.head_only,
+        client: visit.sender.client(),
+        is_forwarded: visit.sender.proof().is_some(),
     }
 }
 

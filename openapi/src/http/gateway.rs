@@ -1,6 +1,6 @@
 //! The single entry point: every request passes here, whatever its outcome.
 //!
-//! Order: request id → `Host` → CORS preflight → budget of refusals → another node's account → key → budget → suspension → cached response
+//! Order: sender → request id → `Host` → CORS preflight → budget of refusals → key → budget → suspension → another node's account → cached response
 //! → body → operation → id, rate-limit and other headers → compression. Invariants: every response has a
 //! request id; every response to a valid key has the headers of its budget; every response other than 2xx and
 //! 3xx has the error envelope, panics included. It does not interpret operations.
@@ -21,9 +21,11 @@ use super::auth_refusals::AuthRefusals;
 use super::body_budget::BodyBudget;
 use super::context::RequestContext;
 use super::cors::CorsPolicy;
+use super::forward::misdirected_response;
 use super::methods::{MethodTable, SITE_METHODS};
 use super::request_body::{BodyError, BodyRules, read_body};
 use super::route::{BodyLimit, ResponseOrigin, Route, SurfaceScope};
+use super::sender::{MeantAccounts, RequestSender, check_forwarded_body};
 use crate::app::AppState;
 use crate::http::access::{AccessClass, OperatorCaller, TenantCaller, UnverifiedWebhook};
 use crate::rest::error::{ApiError, ErrorCode};
@@ -65,6 +67,10 @@ impl Gateway {
         mut request: Request,
         visit: &mut RequestContext,
     ) -> Result<Response, ApiError> {
+        if matches!(visit.sender, RequestSender::LateNode) {
+            visit.foreign = true;
+            return Ok(misdirected_response());
+        }
         if has_wrong_host(&request) {
             return Err(ApiError::new(
                 ErrorCode::InvalidRequest,
@@ -79,30 +85,16 @@ impl Gateway {
         }
         match visit.route.access {
             AccessClass::Tenant => self.app.accounts.ensure_fresh_directory().await?,
-            AccessClass::Operator => self.refusals.check_operator_address(&request)?,
+            AccessClass::Operator => self.refusals.check_operator_address(visit.sender.client_block())?,
             AccessClass::Open => {}
         }
+        self.admit_sender(&mut request, visit).await?;
         if let Some(answer) = self.forward_request(&mut request, visit).await? {
             visit.foreign = true;
             return Ok(answer);
         }
-        match visit.route.access {
-            AccessClass::Open => {}
-            AccessClass::Operator => {
-                super::auth::admit_operator(&self.app, request.headers())
-                    .map_err(|refusal| self.refusals.note_operator_refusal(&request, refusal))?;
-                request.set_data(OperatorCaller { _let_in: () });
-            }
-            AccessClass::Tenant => {
-                let caller = super::auth::admit_tenant(&self.app, &request, visit)
-                    .await
-                    .map_err(|refusal| self.refusals.note_key_refusal(&request, refusal))?;
-                self.note_account(&request, visit, &caller);
-                if let Some(response) = self.repeat_cached(&request, visit, &caller) {
-                    return Ok(response);
-                }
-                request.set_data(TenantCaller(caller));
-            }
+        if let Some(response) = self.repeat_cached(&request, visit) {
+            return Ok(response);
         }
         let origin = visit.route.response_origin();
         if origin == ResponseOrigin::Directory {
@@ -119,21 +111,48 @@ impl Gateway {
         {
             return Ok(page);
         }
-        self.read_request_body(&mut request, visit.route).await?;
+        self.read_request_body(&mut request, visit).await?;
         let kept = self.keep_for_move(&mut request, visit).await;
         self.operate_or_follow(request, kept, visit).await
+    }
+
+    /// Checks the credential of a request, and takes a token off its tenant's budget.
+    async fn admit_sender(&self, request: &mut Request, visit: &mut RequestContext) -> Result<(), ApiError> {
+        let client = visit.sender.client_block();
+        match visit.route.access {
+            AccessClass::Open => {
+                if let Some(proof) = visit.sender.proof() {
+                    request.set_data(MeantAccounts(proof.accounts.clone()));
+                }
+            }
+            AccessClass::Operator => {
+                super::auth::admit_operator(&self.app, request.headers())
+                    .map_err(|refusal| self.refusals.note_operator_refusal(client, refusal))?;
+                request.set_data(OperatorCaller { _let_in: () });
+            }
+            AccessClass::Tenant => {
+                let caller = super::auth::admit_tenant(&self.app, request, visit)
+                    .await
+                    .map_err(|refusal| self.refusals.note_key_refusal(client, refusal))?;
+                self.note_account(request, visit, &caller);
+                request.set_data(TenantCaller(caller));
+            }
+        }
+        Ok(())
     }
 
     /// Reads the body of a request that was admitted. Without a credential only a webhook has a body.
     pub(super) async fn read_request_body(
         &self,
         request: &mut Request,
-        route: Route,
+        visit: &RequestContext,
     ) -> Result<(), ApiError> {
+        let (route, proof) = (visit.route, visit.sender.proof());
         let bytes_max = route.body_limit().bytes_max(&self.app.limits);
         if route.access != AccessClass::Open {
             let rules = BodyRules { bytes_max, clock: &self.app.clock, share: None };
-            return read_body(request, rules).await.map_err(|error| self.note_body_error(error));
+            read_body(request, rules).await.map_err(|error| self.note_body_error(error))?;
+            return check_forwarded_body(request, proof).await;
         }
         if route.body_limit() != BodyLimit::Webhook || request.method() != Method::POST {
             return Ok(());
@@ -142,7 +161,9 @@ impl Gateway {
             self.app.metrics.webhook_unsigned.inc();
         })?;
         let share = Arc::new(self.unauthenticated.open_share());
-        let rules = BodyRules { bytes_max, clock: &self.app.clock, share: Some(&share) };
+        // A node has authenticated itself.
+        let counted = proof.is_none().then_some(&*share);
+        let rules = BodyRules { bytes_max, clock: &self.app.clock, share: counted };
         read_body(request, rules).await.map_err(|error| self.note_body_error(error))?;
         request.set_data(UnverifiedWebhook { claimed, share });
         Ok(())
@@ -163,7 +184,8 @@ impl Gateway {
 
     /// Answers a poll from the response cache, if an earlier request had the same path and query and its page
     /// is still current. It needs no routing, no parameters, no SQL and no JSON.
-    fn repeat_cached(&self, request: &Request, visit: &RequestContext, caller: &Caller) -> Option<Response> {
+    fn repeat_cached(&self, request: &Request, visit: &RequestContext) -> Option<Response> {
+        let caller = &visit.admitted.as_ref()?.caller;
         let ResponseOrigin::CachedPages(kind) = visit.route.response_origin() else { return None };
         if request.method() != Method::GET || request.headers().contains_key(PREFER) {
             return None;
@@ -218,7 +240,7 @@ impl Gateway {
     async fn answer_request(&self, request: Request, mut visit: RequestContext) -> Response {
         let began = (!visit.span.is_disabled()).then(Instant::now);
         let passing = AssertUnwindSafe(self.handle_request(request, &mut visit)).catch_unwind().await;
-        let response = match passing {
+        let mut response = match passing {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => refusal.into_response(),
             Err(_panic) => {
@@ -232,6 +254,7 @@ impl Gateway {
             tracing::debug!(took_us = began.elapsed().as_micros(), "answered");
         }
         if visit.foreign {
+            super::response::settle_budget(&mut visit, &mut response);
             return response;
         }
         super::response::finish_response(&self.app, visit, response).await
@@ -241,8 +264,9 @@ impl Gateway {
 impl Gateway {
     /// Answers a request that came to a listener of this scope.
     pub(super) async fn answer(&self, mut request: Request, scope: SurfaceScope) -> Response {
+        let sender = self.identify_sender(&mut request);
         let origin = CorsPolicy(&self.app.settings.load().allowed_origins).allowed_origin(request.headers());
-        let visit = RequestContext::read_head(&mut request, &self.app.clock, origin, scope);
+        let visit = RequestContext::read_head(&mut request, &self.app.clock, origin, scope, sender);
         let span = visit.span.clone();
         self.answer_request(request, visit).instrument(span).await
     }

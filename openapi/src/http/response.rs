@@ -65,12 +65,7 @@ pub(super) async fn finish_response(
     let body = if streamed { Bytes::new() } else { close_body(&visit, &mut response).await };
     let status = response.status();
     count_response(app, status);
-    if let Some(admitted) = &mut visit.admitted {
-        if status == StatusCode::NOT_MODIFIED && !visit.waits {
-            admitted.quote = admitted.caller.organisation.give_back(admitted.class);
-        }
-        write_quote(response.headers_mut(), admitted);
-    }
+    settle_budget(&mut visit, &mut response);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_maybe_shared(visit.request_id) {
         headers.insert(REQUEST_ID, id);
@@ -147,10 +142,16 @@ fn count_response(app: &AppState, status: StatusCode) {
     }
 }
 
-fn write_quote(headers: &mut HeaderMap, admitted: &AdmittedTenant) {
-    headers.insert(LIMIT, admitted.quote.limit.into());
-    headers.insert(REMAINING, admitted.quote.remaining.into());
-    headers.insert(RESET, admitted.quote.reset_at_s.into());
+/// Shows the budget in the headers of a response, and refunds the token of a 304.
+pub(super) fn settle_budget(visit: &mut RequestContext, response: &mut Response) {
+    let Some(AdmittedTenant { caller, class, quote: Some(quote) }) = &mut visit.admitted else { return };
+    if response.status() == StatusCode::NOT_MODIFIED && !visit.waits {
+        *quote = caller.organisation.give_back(*class);
+    }
+    let headers = response.headers_mut();
+    headers.insert(LIMIT, quote.limit.into());
+    headers.insert(REMAINING, quote.remaining.into());
+    headers.insert(RESET, quote.reset_at_s.into());
 }
 
 /// Adds `Cache-Control` and `Vary`, so that no cache gives a response of one caller to another.

@@ -1,13 +1,13 @@
 //! Webhooks for accounts that other nodes own.
 //!
-//! Invariant: a webhook is forwarded as it came, with its original signature and the list of accounts to
-//! take; only a 200 means that the node took it.
+//! Invariant: a webhook is forwarded as it came, with its original signature, and with a proof that lists the
+//! accounts to take; only a 200 means that the node took it.
 
 use std::sync::Arc;
 
 use kabar_actors::AccountEntry;
 use kabar_core::cause::cause;
-use kabar_core::forward::ForwardRequest;
+use kabar_core::forward::{BodyLink, ForwardRequest};
 use kabar_core::meta::signature;
 use kabar_core::store::NodePeer;
 use poem::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -16,7 +16,7 @@ use tracing::field::Empty;
 
 use super::signed_body::VerifiedBody;
 use crate::app::AppState;
-use crate::http::forward::{FORWARDED, send_to_peer};
+use crate::http::forward::{make_proof, send_to_peer};
 use crate::http::route::Resource;
 
 /// Forwards a webhook to a node, for these accounts; returns `true` when it was taken there. Otherwise the
@@ -32,8 +32,9 @@ pub(super) async fn hand_on<'a>(
     let onward = ForwardRequest {
         method: Method::POST,
         target: Resource::WhatsAppWebhook.path_template(),
-        headers: build_headers(&body.signature.header_value(), &names.join(",")),
+        headers: build_headers(&body.signature.header_value()),
         body: body.bytes.clone(),
+        proof: make_proof(app, peer, None, names.join(","), BodyLink::Signature),
     };
     let address = &peer.address;
     let span = tracing::debug_span!("forward", node = %peer.id, accounts = names.len(), status = Empty);
@@ -54,14 +55,12 @@ pub(super) async fn hand_on<'a>(
     false
 }
 
-fn build_headers(signature: &str, names: &str) -> HeaderMap {
+fn build_headers(signature: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let texts = [(signature::HEADER, signature), (FORWARDED, names)];
-    for (name, text) in texts {
-        if let (Ok(name), Ok(value)) = (name.parse::<poem::http::HeaderName>(), HeaderValue::from_str(text)) {
-            headers.insert(name, value);
-        }
+    let name = signature::HEADER.parse::<poem::http::HeaderName>();
+    if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(signature)) {
+        headers.insert(name, value);
     }
     headers
 }

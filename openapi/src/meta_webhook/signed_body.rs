@@ -7,7 +7,7 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaR
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::http::access::UnverifiedWebhook;
-use crate::http::forward::FORWARDED;
+use crate::http::sender::MeantAccounts;
 
 /// Raw body of a webhook with its signature.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl<'a> ApiExtractor<'a> for SignedBody {
     ) -> Result<Self> {
         let webhook = <UnverifiedWebhook as FromRequest>::from_request(request, body).await?;
         let bytes = <Bytes as FromRequest>::from_request(request, body).await?;
-        let meant = request.header(FORWARDED).map(str::to_owned);
+        let meant = request.data::<MeantAccounts>().map(|meant| meant.0.clone());
         Ok(Self { bytes, webhook, meant })
     }
 }

@@ -98,6 +98,15 @@ impl InboundWebhook {
         to.attempt("POST", "/webhooks/whatsapp", &headers, body).await
     }
 
+    /// Posts it, signed by the server's app secret, with further headers.
+    pub(crate) async fn post_with(&self, to: &Client, more: &[(&str, &str)]) -> Answer {
+        let body = self.body().to_string().into_bytes();
+        let signature = signature::sign_body(&Secret::new(APP_SECRET), &body);
+        let mut headers = vec![("Content-Type", "application/json"), (signature::HEADER, &*signature)];
+        headers.extend_from_slice(more);
+        to.bytes("POST", "/webhooks/whatsapp", &headers, body).await
+    }
+
     /// Posts it, signed by this secret.
     pub(crate) async fn post_signed_by(&self, to: &Client, secret: &str) -> Answer {
         let body = self.body().to_string().into_bytes();

@@ -19,21 +19,12 @@ use crate::domain::principal::Principal;
 use crate::domain::row_version::RowVersion;
 use crate::domain::run::{LogLevel, LogLine, RunUsage};
 use crate::domain::subscriber::SubscriberId;
-use crate::ids::{DeliveryId, IdSource, PluginId, PluginVersionId, RunId};
+use crate::ids::{DeliveryId, PluginId, PluginVersionId, RunId};
 use crate::store::{DeliveryWork, PurgeAges, RunBatch, RunRecord};
 
 pub(super) const PLUGIN: PluginId = PluginId::from_bits(1);
 pub(super) const HOOK: SubscriberId = SubscriberId::Hook(PLUGIN);
 const VERSION: PluginVersionId = PluginVersionId::from_bits(7);
-
-pub(super) struct Counting(pub(super) u128);
-
-impl IdSource for Counting {
-    fn next_bits(&mut self, at_ms: i64) -> u128 {
-        self.0 += 1;
-        ulid(at_ms, self.0)
-    }
-}
 
 pub(super) fn plugin(n: u128) -> Plugin {
     Plugin {

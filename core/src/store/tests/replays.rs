@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::delivery_work::{RETRY, delivery, logged, open, take_in, tried};
-use super::plugins::{Counting, HOOK, PLUGIN, plugin, record, stage, write};
+use super::plugins::{HOOK, PLUGIN, plugin, record, stage, write};
 use super::*;
 use crate::domain::delivery::{AttemptOutcome, Delivery, DeliveryStatus};
 use crate::domain::event::EventType;
