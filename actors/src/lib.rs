@@ -12,6 +12,7 @@ mod delivery;
 mod error;
 mod idempotency;
 mod retry;
+mod standing;
 mod subscribers;
 mod tenants;
 mod view;

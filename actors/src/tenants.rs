@@ -4,9 +4,11 @@
 //! Invariants: readers see one consistent snapshot; a change is durable before it is visible, and
 //! visible before it is acknowledged; writers take turns.
 
+mod access;
 mod admin;
 mod entry;
 mod refresh;
+mod resumed;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -27,8 +29,10 @@ use tokio::sync::Mutex;
 
 use crate::account::AccountEntry;
 use crate::error::AccountError;
+use crate::standing::TenantStanding;
 pub use admin::{AccountConnection, NewAccount, NewOrganisation, OrganisationPatch};
 pub use entry::{BudgetClass, OrganisationEntry};
+use resumed::ResumedTenants;
 
 /// Holder of a valid key.
 #[derive(Debug)]
@@ -48,6 +52,9 @@ pub enum AuthFailure {
     /// The key has expired.
     #[error("expired API key")]
     Expired,
+    /// The key's tenant is suspended.
+    #[error("suspended organisation")]
+    Suspended,
 }
 
 /// One version of the directory. Cheap to clone: maps are persistent.
@@ -60,6 +67,9 @@ struct DirectorySnapshot {
     accounts: HashMap<PhoneNumberId, Arc<AccountEntry>>,
     accounts_by_row: HashMap<i64, Arc<AccountEntry>>,
     accounts_of: OrdMap<(OrganisationId, AccountId), Arc<AccountEntry>>,
+    standings: HashMap<OrganisationId, Arc<TenantStanding>>,
+    /// Standings of tenants with a revoked key, to be told once this version is visible.
+    touched: Vec<Arc<TenantStanding>>,
 }
 
 impl DirectorySnapshot {
@@ -69,9 +79,15 @@ impl DirectorySnapshot {
         memory: &RedisCache,
     ) -> Arc<OrganisationEntry> {
         let id = organisation.id;
-        let entry = Arc::new(OrganisationEntry::new(organisation, memory));
+        let standing = self.standing_of(id);
+        let entry = Arc::new(OrganisationEntry::new(organisation, standing, memory));
         self.organisations.insert(id, entry.clone());
         entry
+    }
+
+    /// Returns the standing of a tenant, which may be known by an account only so far.
+    fn standing_of(&mut self, id: OrganisationId) -> Arc<TenantStanding> {
+        self.standings.entry(id).or_default().clone()
     }
 
     /// Adds a key. One of a tenant that is not here is ignored, and so not accepted.
@@ -83,15 +99,17 @@ impl DirectorySnapshot {
     }
 
     fn drop_key(&mut self, id: ApiKeyId) {
-        if let Some(digest) = self.digests.remove(&id) {
-            self.callers.remove(&digest);
+        if let Some(digest) = self.digests.remove(&id)
+            && let Some(caller) = self.callers.remove(&digest)
+        {
+            self.touched.push(caller.organisation.standing().clone());
         }
     }
 
     fn put_account(&mut self, account: Account) -> Arc<AccountEntry> {
         let (id, number, organisation) = (account.id, account.number, account.organisation_id);
         let phone_number_id = account.phone_number_id.clone();
-        let slot = Arc::new(AccountEntry::new(Arc::new(account)));
+        let slot = Arc::new(AccountEntry::new(Arc::new(account), self.standing_of(organisation)));
         self.accounts.insert(phone_number_id, slot.clone());
         self.accounts_by_row.insert(number, slot.clone());
         self.accounts_of.insert((organisation, id), slot.clone());
@@ -123,6 +141,7 @@ struct DirectoryState {
     writing: Mutex<MonotonicIds<StdRng>>,
     /// See [`TenantDirectory::known_revision`].
     known: AtomicI64,
+    resumed: ResumedTenants,
 }
 
 /// Handle to the directory of tenants. Cheap to clone.
@@ -149,7 +168,15 @@ impl TenantDirectory {
             .map_err(|error| AccountError::from_store(&error, "directory not read"))?;
         let snapshot = ArcSwap::from_pointee(DirectorySnapshot::from_rows(rows, &memory));
         let writing = Mutex::new(MonotonicIds::new(StdRng::from_rng(&mut rand::rng())));
-        Ok(Self(Arc::new(DirectoryState { snapshot, store, memory, clock, writing, known })))
+        Ok(Self(Arc::new(DirectoryState {
+            snapshot,
+            store,
+            memory,
+            clock,
+            writing,
+            known,
+            resumed: ResumedTenants::default(),
+        })))
     }
 
     fn current_snapshot(&self) -> arc_swap::Guard<Arc<DirectorySnapshot>> {
@@ -167,13 +194,6 @@ impl TenantDirectory {
             Some(at) if at <= self.0.clock.read_now() => Err(AuthFailure::Expired),
             Some(_) | None => Ok(caller),
         }
-    }
-
-    /// Returns `true` when a caller that was accepted before would be accepted now.
-    pub(crate) fn still_admits(&self, caller: &Caller) -> bool {
-        let known = self.current_snapshot().callers.contains_key(&caller.key.digest);
-        let expired = caller.key.expires_at.is_some_and(|at| at <= self.0.clock.read_now());
-        known && !expired && !caller.organisation.get().suspended
     }
 
     /// Finds a tenant's account by Meta's id; `None` for another tenant's.

@@ -2,6 +2,7 @@
 
 mod forwarding;
 pub(crate) mod redis;
+mod revocation;
 mod rows;
 mod stops;
 

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::loaded_account::LoadedAccount;
 use super::message::AccountMessage;
+use crate::standing::TenantStanding;
 
 /// Time for which an entry remembers the node that serves an account. A wrong entry costs one detour: that node
 /// answers that it does not serve it.
@@ -28,18 +29,20 @@ pub struct AccountEntry {
     floor: Lock<CommitFloor>,
     /// Send rate. Outlives its actors, because WhatsApp counts across them.
     pace: Lock<SendPace>,
+    standing: Arc<TenantStanding>,
     /// Held while the account is being loaded, so that it is loaded once.
     pub(crate) activating: Mutex<()>,
 }
 
 impl AccountEntry {
-    pub(crate) fn new(account: Arc<Account>) -> Self {
+    pub(crate) fn new(account: Arc<Account>, standing: Arc<TenantStanding>) -> Self {
         Self {
             account: ArcSwap::new(account),
             loaded: ArcSwapOption::empty(),
             elsewhere: ArcSwapOption::empty(),
             floor: Lock::new(CommitFloor::NONE),
             pace: Lock::default(),
+            standing,
             activating: Mutex::new(()),
         }
     }
@@ -48,6 +51,11 @@ impl AccountEntry {
     #[must_use]
     pub fn current_account(&self) -> Arc<Account> {
         self.account.load_full()
+    }
+
+    /// Returns `true` while the account's tenant is suspended: its sends, deliveries and effects stand still.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.standing.is_suspended()
     }
 
     pub(crate) fn set_account(&self, account: Arc<Account>) {

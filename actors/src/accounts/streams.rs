@@ -17,7 +17,7 @@ use super::registry::AccountRegistry;
 use super::stream_permits::StreamPermit;
 use crate::account::AccountEntry;
 use crate::error::AccountError;
-use crate::tenants::Caller;
+use crate::tenants::{AuthFailure, Caller};
 use crate::view::{ReadQuery, RenderedPage};
 
 /// The longest silence of a stream (contract, section 9).
@@ -79,7 +79,7 @@ impl EventStream {
         let until = self.accounts.context().clock.monotonic_now().saturating_plus(SILENCE_MAX);
         loop {
             let context = self.accounts.context();
-            if context.stopping.is_cancelled() || !self.accounts.0.directory.still_admits(&self.caller) {
+            if context.stopping.is_cancelled() || self.check_access().is_err() {
                 return None;
             }
             match self.read_batch(until).await {
@@ -97,12 +97,16 @@ impl EventStream {
 
     async fn is_still_admitted(&self) -> bool {
         let is_fresh = self.accounts.ensure_fresh_directory().await.is_ok();
-        is_fresh && self.accounts.0.directory.still_admits(&self.caller)
+        is_fresh && self.check_access().is_ok()
+    }
+
+    fn check_access(&self) -> Result<(), AuthFailure> {
+        self.accounts.0.directory.check_access(&self.caller)
     }
 
     /// Reads once behind the position, and waits if nothing is there.
     async fn read_batch(&mut self, until: MonotonicInstant) -> Result<Option<StreamFrame>, AccountError> {
-        let Self { accounts, entry, query, .. } = self;
+        let Self { accounts, entry, caller, query, .. } = self;
         let context = accounts.context();
         let loaded = accounts.load_account(entry).await?;
         let _here = WaitCounter::start_wait(&loaded.streaming, usize::MAX);
@@ -126,6 +130,7 @@ impl EventStream {
             () = loaded.node_lease().stopped_running() => Ok(None),
             () = context.clock.wait_until(until) => Ok(Some(StreamFrame::Silence(query.after))),
             () = context.stopping.cancelled() => Ok(None),
+            _ended = accounts.0.directory.until_access_ends(caller) => Ok(None),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The operator's changes of the directory: durable first, then visible.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -15,7 +16,7 @@ use kabar_core::store::{InsertedAccount, StoreError};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::{DirectorySnapshot, TenantDirectory};
+use super::{DirectorySnapshot, OrganisationEntry, TenantDirectory};
 use crate::account::AccountEntry;
 use crate::error::AccountError;
 use crate::retry::DECISIONS_MAX;
@@ -96,11 +97,33 @@ fn unwritten(error: &StoreError) -> AccountError {
 }
 
 impl TenantDirectory {
+    /// Puts a tenant's changed row in force. The work of one that goes on after it was suspended is taken up.
+    pub(super) fn put_organisation(&self, entry: &OrganisationEntry, row: Arc<Organisation>) {
+        let id = row.id;
+        if entry.set_organisation(row) {
+            self.0.resumed.note_tenant(id);
+        }
+    }
+
+    /// Waits for tenants that go on after they were suspended.
+    pub(crate) async fn take_resumed(&self) -> BTreeSet<OrganisationId> {
+        self.0.resumed.take_noted().await
+    }
+
+    /// Notes that the work of a tenant is still to be taken up.
+    pub(crate) fn note_resumed(&self, id: OrganisationId) {
+        self.0.resumed.note_tenant(id);
+    }
+
     /// Publishes a changed snapshot. The caller holds the writers' lock.
     pub(super) fn publish_snapshot<T>(&self, change: impl FnOnce(&mut DirectorySnapshot) -> T) -> T {
         let mut next = (**self.0.snapshot.load()).clone();
         let changed = change(&mut next);
+        let touched = std::mem::take(&mut next.touched);
         self.0.snapshot.store(Arc::new(next));
+        for standing in touched {
+            standing.note_change();
+        }
         changed
     }
 
@@ -148,13 +171,13 @@ impl TenantDirectory {
             let written = self.0.store.update_organisation(patch.apply(&found)).await;
             if let Some(row) = written.map_err(|error| unwritten(&error))? {
                 let row = Arc::new(row);
-                entry.set_organisation(row.clone());
+                self.put_organisation(&entry, row.clone());
                 return Ok(Some(Ok(row)));
             }
             let again = self.0.store.find_organisation(id).await;
             let again = again.map_err(|error| AccountError::from_store(&error, "organisation not read"))?;
             let Some(again) = again else { return Ok(None) };
-            entry.set_organisation(Arc::new(again));
+            self.put_organisation(&entry, Arc::new(again));
         }
         Err(AccountError::Overloaded)
     }

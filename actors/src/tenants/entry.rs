@@ -7,6 +7,9 @@ use kabar_core::domain::organisation::Organisation;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::policy::token_bucket::BudgetQuote;
 use kabar_core::redis::{RedisBudget, RedisCache};
+use tokio::sync::watch;
+
+use crate::standing::TenantStanding;
 
 /// Budget that a request draws on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +25,22 @@ pub enum BudgetClass {
 #[derive(Debug)]
 pub struct OrganisationEntry {
     row: ArcSwap<Organisation>,
+    standing: Arc<TenantStanding>,
     read: Arc<RedisBudget>,
     write: Arc<RedisBudget>,
 }
 
 impl OrganisationEntry {
-    pub(super) fn new(organisation: Organisation, memory: &RedisCache) -> Self {
+    pub(super) fn new(
+        organisation: Organisation,
+        standing: Arc<TenantStanding>,
+        memory: &RedisCache,
+    ) -> Self {
+        let _goes_on = standing.set_suspended(organisation.suspended);
         let (id, limits) = (organisation.id, organisation.limits);
         Self {
             row: ArcSwap::from_pointee(organisation),
+            standing,
             read: memory.budget(&format!("{id}:read"), limits.read_per_minute),
             write: memory.budget(&format!("{id}:write"), limits.write_per_minute),
         }
@@ -42,8 +52,26 @@ impl OrganisationEntry {
         self.row.load_full()
     }
 
-    pub(super) fn set_organisation(&self, organisation: Arc<Organisation>) {
+    /// Puts a changed row in force. Returns `true` when the tenant goes on after it was suspended.
+    pub(super) fn set_organisation(&self, organisation: Arc<Organisation>) -> bool {
+        let suspended = organisation.suspended;
         self.row.store(organisation);
+        self.standing.set_suspended(suspended)
+    }
+
+    /// Returns `true` while the tenant is suspended.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.standing.is_suspended()
+    }
+
+    /// Returns a receiver of the changes of the tenant's access.
+    pub(super) fn watch_changes(&self) -> watch::Receiver<()> {
+        self.standing.watch_changes()
+    }
+
+    pub(super) const fn standing(&self) -> &Arc<TenantStanding> {
+        &self.standing
     }
 
     const fn budget_of(&self, class: BudgetClass) -> &Arc<RedisBudget> {

@@ -42,7 +42,7 @@ impl TenantDirectory {
         self.publish_snapshot(|next| {
             for organisation in changes.rows.organisations {
                 match next.organisations.get(&organisation.id) {
-                    Some(entry) => entry.set_organisation(Arc::new(organisation)),
+                    Some(entry) => self.put_organisation(entry, Arc::new(organisation)),
                     None => drop(next.put_organisation(organisation, &self.0.memory)),
                 }
             }

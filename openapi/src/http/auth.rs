@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use kabar_actors::{BudgetClass, Caller};
+use kabar_actors::{AuthFailure, BudgetClass, Caller};
 use kabar_core::meta::signature;
 use kabar_core::meta::signature::ClaimedSignature;
 use poem::Request;
@@ -57,9 +57,8 @@ pub(super) async fn admit_tenant(
     };
     visit.note_tenant(&caller);
     visit.admitted = Some(AdmittedTenant { caller: caller.clone(), class, quote });
-    if caller.organisation.get().suspended {
-        let message = "this organization is suspended; ask whoever runs the server";
-        return Err(ApiError::new(ErrorCode::OrganizationSuspended, message));
+    if caller.organisation.is_suspended() {
+        return Err(AuthFailure::Suspended.into());
     }
     if let Some(seconds) = quote.and_then(|quote| quote.retry_after_s) {
         let message = format!("too many requests; try again in {seconds} s");

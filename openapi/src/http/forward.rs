@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use kabar_actors::{AccountEntry, AccountPlace};
+use kabar_actors::{AccountEntry, AccountPlace, Caller};
 use kabar_core::cause::cause;
 use kabar_core::forward::{BodyLink, ForwardError, ForwardProof, ForwardRequest, ForwardedResponse};
 use kabar_core::store::NodePeer;
@@ -73,6 +73,8 @@ pub(super) struct AccountRequest {
     body: Bytes,
     head_only: bool,
     client: Option<IpAddr>,
+    /// Tenant that asks.
+    caller: Option<Arc<Caller>>,
     /// Set when another node forwarded the request.
     is_forwarded: bool,
 }
@@ -210,7 +212,7 @@ impl Gateway {
                 Some(Ok(answer)) => {
                     self.app.metrics.forwards.inc();
                     let gone = self.app.accounts.peer_gone(&peer);
-                    return Ok(Some(passed_on(answer, self.app.stopping.clone(), gone)));
+                    return Ok(Some(passed_on(answer, gone, self.until_stream_ends(kept.caller.clone()))));
                 }
                 Some(Err(error)) => {
                     tracing::warn!(address = %peer.address, error = cause(&error), "request not handed on");
@@ -235,6 +237,21 @@ impl Gateway {
         }
         self.app.metrics.forward_failures.inc();
         Err(account_moving())
+    }
+
+    /// Returns once a stream that another node sends is to end: this server stops, or the tenant is not accepted any
+    /// more.
+    fn until_stream_ends(&self, caller: Option<Arc<Caller>>) -> impl Future<Output = ()> + Send + 'static {
+        let (stopping, directory) = (self.app.stopping.clone(), self.app.directory.clone());
+        async move {
+            let ended = async {
+                match &caller {
+                    Some(caller) => drop(directory.until_access_ends(caller).await),
+                    None => std::future::pending().await,
+                }
+            };
+            stopping.run_until_cancelled(ended).await;
+        }
     }
 
     /// Returns the account of an admitted request, if its credential gives access to it.
@@ -273,17 +290,21 @@ async fn keep_request(
         body,
         head_only: visit.head_only,
         client: visit.sender.client(),
+        caller: visit.admitted.as_ref().map(|admitted| admitted.caller.clone()),
         is_forwarded: visit.sender.proof().is_some(),
     }
 }
 
-fn passed_on(answer: ForwardedResponse, stopping: CancellationToken, gone: CancellationToken) -> Response {
+fn passed_on(
+    answer: ForwardedResponse,
+    gone: CancellationToken,
+    stream_ended: impl Future<Output = ()> + Send + 'static,
+) -> Response {
     let answer =
         ForwardedResponse { body: Box::pin(answer.body.take_until(gone.cancelled_owned())), ..answer };
     let endless = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
     let body = if endless {
-        // Nothing else would end the stream when this server stops.
-        Body::from_bytes_stream(answer.body.take_until(stopping.cancelled_owned()))
+        Body::from_bytes_stream(answer.body.take_until(Box::pin(stream_ended)))
     } else {
         Body::from_bytes_stream(answer.body)
     };

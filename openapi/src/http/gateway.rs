@@ -89,6 +89,38 @@ impl Gateway {
             AccessClass::Open => {}
         }
         self.admit_sender(&mut request, visit).await?;
+        let held = visit.waits && request.method() == Method::GET;
+        match visit.admitted.as_ref().map(|admitted| admitted.caller.clone()).filter(|_| held) {
+            Some(caller) => self.hold_while_admitted(&caller, self.carry_out(request, visit)).await,
+            None => self.carry_out(request, visit).await,
+        }
+    }
+
+    /// Holds a request that may wait for a change, as long as its caller is accepted. A caller whose access ended
+    /// meanwhile gets no data.
+    async fn hold_while_admitted(
+        &self,
+        caller: &Caller,
+        answer: impl Future<Output = Result<Response, ApiError>>,
+    ) -> Result<Response, ApiError> {
+        let answer = tokio::select! {
+            answer = answer => answer?,
+            ended = self.app.directory.until_access_ends(caller) => return Err(ended.into()),
+        };
+        if self.app.accounts.is_clustered() {
+            // The key may have been revoked at another node.
+            self.app.accounts.ensure_fresh_directory().await?;
+        }
+        self.app.directory.check_access(caller)?;
+        Ok(answer)
+    }
+
+    /// Answers a request that was admitted: here, or at the node that serves its account.
+    async fn carry_out(
+        &self,
+        mut request: Request,
+        visit: &mut RequestContext,
+    ) -> Result<Response, ApiError> {
         if let Some(answer) = self.forward_request(&mut request, visit).await? {
             visit.foreign = true;
             return Ok(answer);
@@ -113,7 +145,12 @@ impl Gateway {
         }
         self.read_request_body(&mut request, visit).await?;
         let kept = self.keep_for_move(&mut request, visit).await;
-        self.operate_or_follow(request, kept, visit).await
+        let is_read = request.method() == Method::GET;
+        let answer = self.operate_or_follow(request, kept, visit).await?;
+        if is_read && let Some(admitted) = &visit.admitted {
+            self.app.directory.check_access(&admitted.caller)?;
+        }
+        Ok(answer)
     }
 
     /// Checks the credential of a request, and takes a token off its tenant's budget.
@@ -152,6 +189,10 @@ impl Gateway {
         if route.access != AccessClass::Open {
             let rules = BodyRules { bytes_max, clock: &self.app.clock, share: None };
             read_body(request, rules).await.map_err(|error| self.note_body_error(error))?;
+            if let Some(admitted) = &visit.admitted {
+                // The body may have taken long to come.
+                self.app.directory.check_access(&admitted.caller)?;
+            }
             return check_forwarded_body(request, proof).await;
         }
         if route.body_limit() != BodyLimit::Webhook || request.method() != Method::POST {
@@ -166,7 +207,7 @@ impl Gateway {
         let rules = BodyRules { bytes_max, clock: &self.app.clock, share: counted };
         read_body(request, rules).await.map_err(|error| self.note_body_error(error))?;
         request.set_data(UnverifiedWebhook { claimed, share });
-        Ok(())
+        check_forwarded_body(request, proof).await
     }
 
     fn note_body_error(&self, error: BodyError) -> ApiError {
@@ -240,6 +281,7 @@ impl Gateway {
     async fn answer_request(&self, request: Request, mut visit: RequestContext) -> Response {
         let began = (!visit.span.is_disabled()).then(Instant::now);
         let passing = AssertUnwindSafe(self.handle_request(request, &mut visit)).catch_unwind().await;
+        let is_refused = !matches!(passing, Ok(Ok(_)));
         let mut response = match passing {
             Ok(Ok(response)) => response,
             Ok(Err(refusal)) => refusal.into_response(),
@@ -249,11 +291,12 @@ impl Gateway {
                 ApiError::internal_error().into_response()
             }
         };
+        let is_foreign = visit.foreign && !is_refused;
         visit.note_status(response.status());
         if let Some(began) = began {
             tracing::debug!(took_us = began.elapsed().as_micros(), "answered");
         }
-        if visit.foreign {
+        if is_foreign {
             super::response::settle_budget(&mut visit, &mut response);
             return response;
         }

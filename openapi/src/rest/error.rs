@@ -205,6 +205,10 @@ impl From<AuthFailure> for ApiError {
             AuthFailure::Unknown => {
                 Self::new(ErrorCode::InvalidApiKey, "this API key does not exist, or was revoked")
             }
+            AuthFailure::Suspended => Self::new(
+                ErrorCode::OrganizationSuspended,
+                "this organization is suspended; ask whoever runs the server",
+            ),
             AuthFailure::Expired => {
                 Self::new(ErrorCode::ExpiredApiKey, "this API key has expired; ask for a new one")
             }

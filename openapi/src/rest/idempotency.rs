@@ -149,6 +149,8 @@ async fn begin_call(
     match app.idempotency.begin_call(tenant.key.organisation_id, key, fingerprint).await? {
         KeyedCall::First(permit) => Ok(CallDecision::Run(Some(permit))),
         KeyedCall::Replay(recorded) => {
+            // The call may have waited for the first one.
+            app.directory.check_access(tenant)?;
             Ok(CallDecision::Told(mark_replayed(replay_recorded(&recorded)?, true)))
         }
         KeyedCall::Reused => Err(key_reused()),

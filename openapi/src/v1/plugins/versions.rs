@@ -79,6 +79,8 @@ impl VersionsApi {
                 )
             }
         })?;
+        // Compiling takes a while.
+        self.0.directory.check_access(tenant)?;
         let subscribers = self.0.accounts.subscribers();
         let version = PluginVersion {
             id: subscribers.next_version_id().await,
