@@ -12,6 +12,7 @@ mod purge;
 mod registry;
 mod replication;
 mod report;
+mod resumption;
 mod retirement;
 mod start;
 mod stream_permits;

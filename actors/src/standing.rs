@@ -36,6 +36,16 @@ impl TenantStanding {
         before && !suspended
     }
 
+    /// Returns once the tenant is suspended.
+    pub(crate) async fn until_suspended(&self) {
+        // Before the first look: a change between the two is not missed.
+        let mut changes = self.watch_changes();
+        while !self.is_suspended() {
+            // The sender is this standing's own.
+            let _changed = changes.changed().await;
+        }
+    }
+
     /// Wakes what is held for the tenant, because a key of it was revoked. To be called once that is visible.
     pub(crate) fn note_change(&self) {
         self.changes.send_replace(());

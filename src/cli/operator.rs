@@ -44,7 +44,7 @@ enum OrgCommand {
         #[arg(long)]
         sandbox: bool,
     },
-    /// Stop an organisation: every call of it is refused.
+    /// Stop an organisation: every call of it is refused, and its webhooks, hooks and sends stand still.
     Suspend {
         /// `org_…`.
         id: String,

@@ -5,6 +5,7 @@ pub(crate) mod redis;
 mod revocation;
 mod rows;
 mod stops;
+mod suspension;
 
 use serde_json::{Value, json};
 

@@ -10,6 +10,7 @@ mod replays;
 mod secrets;
 mod signed_requests;
 mod subscriptions;
+mod suspension;
 pub(crate) mod webhook_crashes;
 
 use serde_json::{Value, json};

@@ -10,5 +10,6 @@ mod limits;
 mod newer_package;
 mod nodes;
 mod spans;
+mod suspension;
 mod tenancy;
 mod tenant_plugins;

@@ -1,6 +1,7 @@
 //! Contract, sections 8 and 14: turns, pace, slowing down, and what a send costs the database.
 
 pub(crate) mod send_crashes;
+mod suspension;
 
 use std::cell::Cell;
 use std::time::Duration;

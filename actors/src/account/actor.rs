@@ -54,6 +54,7 @@ impl Actor for AccountActor {
                     state.look_again(myself);
                 }
             }
+            AccountMessage::ReadQueue => state.read_queue_again().await,
             AccountMessage::Retire => {
                 if state.retire_owner() {
                     myself.stop(None);

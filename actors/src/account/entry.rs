@@ -58,6 +58,11 @@ impl AccountEntry {
         self.standing.is_suspended()
     }
 
+    /// Returns once the account's tenant is suspended.
+    pub(crate) async fn until_suspended(&self) {
+        self.standing.until_suspended().await;
+    }
+
     pub(crate) fn set_account(&self, account: Arc<Account>) {
         self.account.store(account);
     }

@@ -66,6 +66,8 @@ pub(crate) enum AccountMessage {
     Cycle,
     /// A commit failed a while ago: read its result from the store, unless that is known by now.
     LookAgain,
+    /// Read the queue of messages to send again, because the tenant goes on after it was suspended.
+    ReadQueue,
     /// Finish the queued commands and stop. Sent when nothing can be queued any more.
     Retire,
 }

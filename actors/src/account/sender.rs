@@ -173,7 +173,7 @@ impl SenderState {
         if self.begin_at > self.now() {
             // A timer that was set for something else may have expired first.
             self.look_again_at(self.begin_at, myself);
-        } else if account.status == AccountStatus::Connected {
+        } else if account.status == AccountStatus::Connected && !self.parts.account.entry().is_suspended() {
             if let Err(error) = self.read_queue(account.number, myself).await {
                 tracing::error!(account = %account.id, error = cause(&error), "send queue not read");
                 return self.pause_calls(myself);
@@ -373,13 +373,9 @@ impl SenderState {
 
     /// Keeps the account in memory while messages are to be sent.
     fn note_load(&self, status: AccountStatus) {
-        let waiting = match status {
-            AccountStatus::Connected => self.backlog.len(),
-            // Messages that wait for the operator do not keep the account in memory.
-            AccountStatus::Disconnected | AccountStatus::Degraded | AccountStatus::Onboarding => {
-                self.backlog.count_away()
-            }
-        };
+        // Messages that wait for the operator do not keep the account in memory.
+        let stands_still = status != AccountStatus::Connected || self.parts.account.entry().is_suspended();
+        let waiting = if stands_still { self.backlog.count_away() } else { self.backlog.len() };
         self.parts.loaded.sending.store(waiting, Ordering::Release);
     }
 

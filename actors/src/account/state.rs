@@ -114,6 +114,11 @@ impl AccountState {
         }
     }
 
+    /// Has the sender read its queue again.
+    pub(super) async fn read_queue_again(&mut self) {
+        self.sender.wake_sender(SenderMessage::Reload).await;
+    }
+
     fn context(&self) -> &Context {
         &self.parts.context
     }

@@ -111,7 +111,8 @@ impl AccountRegistry {
         for number in
             waiting.map_err(|error| AccountError::from_store(&error, "pending messages not read"))?
         {
-            if let Some(entry) = self.0.directory.account_of_row(number) {
+            let entry = self.0.directory.account_of_row(number);
+            if let Some(entry) = entry.filter(|entry| !entry.is_suspended()) {
                 match self.load_account(&entry).await {
                     // Another node was faster.
                     Ok(_) | Err(AccountError::Elsewhere) => {}

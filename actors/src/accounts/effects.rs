@@ -2,7 +2,7 @@
 //!
 //! Invariants: one look at an account's effects is under way at a time, and effects are carried out in the
 //! order of the log. Waiting effects are in the store, so a crash loses nothing. The account itself ensures
-//! that none is carried out twice. An effect costs a token of its tenant's write budget, as the same call by
+//! that none is carried out twice. Those of a suspended tenant wait. An effect costs a token of its tenant's write budget, as the same call by
 //! API would.
 
 use std::sync::Arc;
@@ -54,6 +54,10 @@ impl AccountRegistry {
     }
 
     async fn carry_out_some(&self, entry: &Arc<AccountEntry>) -> Result<usize, AccountError> {
+        if entry.is_suspended() {
+            // They wait, and are looked at when the tenant goes on.
+            return Ok(0);
+        }
         let context = self.context();
         let account = entry.current_account();
         let waiting = context.store.pending_effects(account.number, BATCH).await;
@@ -82,9 +86,6 @@ impl AccountRegistry {
     async fn effect_command(&self, organisation: &OrganisationEntry, row: EffectRow) -> EffectCommand {
         let context = self.context();
         let tenant = organisation.get();
-        if tenant.suspended {
-            return EffectCommand { id: row.id, deed: Err(EffectRefusal::Suspended) };
-        }
         let quote = organisation.take_token(BudgetClass::Write, context.clock.read_now()).await;
         if quote.retry_after_s.is_some() {
             return EffectCommand { id: row.id, deed: Err(EffectRefusal::OverBudget) };
@@ -111,7 +112,8 @@ impl AccountRegistry {
     pub(crate) async fn resume_effects(&self) -> Result<(), AccountError> {
         let waiting = self.context().store.unserved_with_effects().await;
         for account in waiting.map_err(|error| unread(&error))? {
-            if let Some(entry) = self.0.directory.account_of_row(account) {
+            let entry = self.0.directory.account_of_row(account);
+            if let Some(entry) = entry.filter(|entry| !entry.is_suspended()) {
                 self.0.effects.request_look(&entry);
             }
         }

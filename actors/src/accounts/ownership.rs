@@ -182,6 +182,9 @@ impl AccountRegistry {
             found.map_err(|error| AccountError::from_store(&error, "delivery workers not started"))?
         {
             let Some(entry) = self.0.directory.account_of_row(account) else { continue };
+            if entry.is_suspended() {
+                continue;
+            }
             if self.is_clustered() {
                 match self.load_account(&entry).await {
                     Ok(_resident) => {}

@@ -130,6 +130,8 @@ impl AccountRegistry {
         tasks.spawn(async move { looker.keep_looking(profile_requests).await });
         let daily = self.clone();
         tasks.spawn(async move { daily.keep_daily_looks().await });
+        let resumer = self.clone();
+        tasks.spawn(async move { resumer.keep_resuming().await });
         let keeper = self.clone();
         tasks.spawn(async move { keeper.keep_place().await });
         if self.is_clustered() {

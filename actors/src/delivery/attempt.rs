@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use kabar_core::cause::cause;
 use kabar_core::clock::ClockReading;
-use kabar_core::domain::account::Account;
 use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus};
 use kabar_core::domain::event::Event;
 use kabar_core::domain::key_values::{KeyValues, KvReads};
@@ -28,6 +27,7 @@ use tracing::Instrument as _;
 
 use super::context::DeliveryContext;
 use super::lanes::QueuedDelivery;
+use crate::account::AccountEntry;
 use crate::retry::pause_for_retry;
 use crate::subscribers::SubscriberState;
 
@@ -40,7 +40,7 @@ pub(super) struct FinishedAttempt {
     pub(super) event: Option<Arc<Event>>,
     at: Timestamp,
     took: Duration,
-    /// `None` when the server stops: the restarted one tries again.
+    /// `None` when the server stops, or the tenant of a hook was suspended: it is tried again afterwards.
     receipt: Option<AttemptResult>,
     /// Set when the subscriber was called at all.
     asked: bool,
@@ -49,16 +49,17 @@ pub(super) struct FinishedAttempt {
 }
 
 /// Makes an attempt in this form, and returns it ended, whatever the sink does. `key_values` are those that a hook
-/// may read.
+/// may read. A run of a hook is broken off when its tenant is suspended; a request to a webhook ends by itself.
 pub(super) async fn run_attempt(
     context: Arc<DeliveryContext>,
     subscriber: Subscriber,
-    account: Arc<Account>,
+    account_entry: Arc<AccountEntry>,
     queued: QueuedDelivery,
     form: RequestForm,
     key_values: KeyValues,
 ) -> FinishedAttempt {
     let QueuedDelivery { delivery, event, .. } = queued;
+    let (account, is_run) = (account_entry.current_account(), matches!(subscriber, Subscriber::Hook(_)));
     let (at, began, asked) = (context.clock.read_now(), Instant::now(), event.is_some());
     let receipt = if let Some(event) = event.clone() {
         let attempt = delivery.attempt_count.saturating_add(1);
@@ -81,6 +82,7 @@ pub(super) async fn run_attempt(
         tokio::select! {
             ended = AssertUnwindSafe(call).catch_unwind() => Some(ended.unwrap_or_else(|_panic| broken_result())),
             () = hurried => None,
+            () = account_entry.until_suspended(), if is_run => None,
         }
     } else {
         Some(stored_unparsed())

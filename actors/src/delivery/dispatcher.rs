@@ -74,11 +74,11 @@ impl DeliveryDispatcher {
         Self(Arc::new(DispatcherState { context, directory, supervisor, recorders: Mutex::default() }))
     }
 
-    /// Returns `true` when an active subscriber of the account's tenant exists.
+    /// Returns `true` when an active subscriber of the account's tenant exists, and the tenant is not suspended.
     pub(crate) fn is_wanted(&self, account_entry: &AccountEntry) -> bool {
         let subscribers = self.0.context.subscribers.current_snapshot();
         let mut wanting = subscribers.of_organisation(account_entry.current_account().organisation_id);
-        wanting.any(|subscriber_state| subscriber_state.get().is_active())
+        !account_entry.is_suspended() && wanting.any(|subscriber_state| subscriber_state.get().is_active())
     }
 
     /// Returns `true` when the account's tenant has a plugin.
@@ -99,6 +99,9 @@ impl DeliveryDispatcher {
     pub(crate) fn take_up(&self, subscriber: SubscriberId, account_entry: &Arc<AccountEntry>) {
         let found = self.0.context.subscribers.current_snapshot().find_subscriber(subscriber).cloned();
         let wants = |one: &Subscriber| one.is_active() && one.hears_event(&account_entry.current_account());
+        if account_entry.is_suspended() {
+            return;
+        }
         if let Some(subscriber_state) = found.filter(|found| wants(&found.get())) {
             self.summon_worker(&subscriber_state, account_entry, None);
         }
@@ -190,6 +193,9 @@ impl DeliveryDispatcher {
 impl CommitListener for DeliveryDispatcher {
     /// Notifies the subscribers that an account has committed events of these types, the last of this number.
     fn note_events(&self, account_entry: &Arc<AccountEntry>, sequence: i64, types: EventTypes) {
+        if account_entry.is_suspended() {
+            return;
+        }
         let subscribers = self.0.context.subscribers.current_snapshot();
         let account = account_entry.current_account();
         for subscriber_state in subscribers.of_organisation(account.organisation_id) {

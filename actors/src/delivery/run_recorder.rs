@@ -143,7 +143,7 @@ impl RunRecorder {
             // It may be made again at once, because that is not another attempt.
             let not_before = MonotonicInstant::START;
             let Some(settled) = attempt::settle_delivery(&self.context, subscriber_state, ended) else {
-                // Not tried to the end, because the server stops.
+                // Not tried to the end, because the server stops or the tenant was suspended.
                 notifications.note_for_worker(&worker, |written| written.lost.push(before));
                 continue;
             };

@@ -1,6 +1,7 @@
 //! Delivery workers over a real store, with a sink that plays a script and a clock that stands still.
 
 mod script;
+mod suspension;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

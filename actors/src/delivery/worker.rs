@@ -174,7 +174,8 @@ impl DeliveryWorker {
     async fn start_due(&mut self, myself: &ActorRef<DeliveryWorkerMessage>) {
         let subscriber = self.parts.subscriber_state.get();
         let stopping = self.context().stopping.is_cancelled();
-        if !subscriber.is_active() || stopping || !self.context().cluster.is_serving() {
+        let stands_still = !subscriber.is_active() || self.parts.account_entry.is_suspended();
+        if stands_still || stopping || !self.context().cluster.is_serving() {
             // Waiting deliveries are in the store; the next worker reads them there.
             self.lanes.clear_waiting();
             self.reload_lanes();
@@ -221,8 +222,9 @@ impl DeliveryWorker {
             self.return_departing(departing, now);
             return Err(error);
         }
-        // The subscriber may have been paused or deleted while rows were read: then nothing is sent any more.
-        if !self.parts.subscriber_state.get().is_active() {
+        // The subscriber may have been paused or deleted while rows were read, or its tenant suspended: then nothing
+        // is sent any more.
+        if !self.parts.subscriber_state.get().is_active() || self.parts.account_entry.is_suspended() {
             self.return_departing(departing, now);
             return Ok(());
         }
@@ -277,13 +279,20 @@ impl DeliveryWorker {
         myself: &ActorRef<DeliveryWorkerMessage>,
     ) {
         let DeliveryWorkerParts { context, subscriber_state, account_entry, recorder, .. } = &self.parts;
-        let (account, subscriber) = (account_entry.current_account(), subscriber_state.get());
+        let subscriber = subscriber_state.get();
         let key_values = recorder.as_ref().and_then(|recorder| recorder.known_values()).unwrap_or_default();
         // In the form for which the body was read, although the subscriber may have changed since.
         let kind = queued.event.as_ref().map(|event| &event.kind);
         let form = kind
             .map_or(RequestForm::Event, |kind| webhook_forms::request_form(seen, kind, queued.body.as_ref()));
-        let attempt = attempt::run_attempt(context.clone(), subscriber, account, queued, form, key_values);
+        let attempt = attempt::run_attempt(
+            context.clone(),
+            subscriber,
+            account_entry.clone(),
+            queued,
+            form,
+            key_values,
+        );
         let myself = myself.clone();
         context.tasks.spawn(async move {
             let ended = Box::new(attempt.await);

@@ -2,6 +2,8 @@
 //!
 //! The rules are in `kabar_core::policy`; this module only selects between them.
 
+use std::time::Duration;
+
 use kabar_core::clock::ClockReading;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::plugin::PluginState;
@@ -39,6 +41,15 @@ impl SubscriberHealth {
             if paused == rate.is_closed() {
                 *self = Self::from_subscriber(subscriber, now);
             }
+        }
+    }
+
+    /// Begins the time anew for which a paused hook has failed.
+    pub(crate) fn restart_pause(&mut self, now: MonotonicInstant) {
+        if let Self::Hook(rate) = self
+            && !rate.is_closed()
+        {
+            *rate = FailureRate::start_paused(Duration::ZERO, now);
         }
     }
 

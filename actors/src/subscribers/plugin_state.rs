@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use kabar_core::cause::cause;
-use kabar_core::domain::plugin::{Plugin, PluginHealth};
+use kabar_core::domain::plugin::{Plugin, PluginHealth, PluginState};
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::PluginId;
+use kabar_core::ids::{OrganisationId, PluginId};
 use kabar_core::policy::failure_rate::HealthChange;
 
-use super::registry::SubscriberRegistry;
+use super::registry::{SubscriberRegistry, plugin_of};
 use crate::error::AccountError;
 
 impl SubscriberRegistry {
@@ -37,6 +37,21 @@ impl SubscriberRegistry {
         if turn == HealthChange::Recovered {
             self.tell_change(id);
         }
+    }
+
+    /// Begins the time anew for which the paused plugins of a tenant have failed: while the tenant was suspended,
+    /// they were not tried.
+    pub(crate) async fn restart_pauses(&self, organisation: OrganisationId) -> Result<(), AccountError> {
+        let now = self.0.clock.take_reading();
+        let snapshot = self.current_snapshot();
+        for state in snapshot.of_organisation(organisation) {
+            let Some(plugin) = plugin_of(&state.get()) else { continue };
+            if plugin.standing.state == PluginState::Paused {
+                state.lock_health().restart_pause(now.monotonic);
+                self.set_plugin_health(plugin.id, PluginHealth::paused_since(now.wall)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn record_health(&self, id: PluginId, health: PluginHealth) {

@@ -104,9 +104,6 @@ pub enum EffectRefusal {
     /// No such user in the tenant.
     #[error("no such user")]
     NoUser,
-    /// The tenant is suspended.
-    #[error("the organization is suspended")]
-    Suspended,
 }
 
 impl EffectRefusal {
@@ -123,7 +120,6 @@ impl EffectRefusal {
             | Self::NoUser => "resource_not_found",
             Self::Refused(CommandRefusal::GroupMessage) => "invalid_field_value",
             Self::OverBudget => "rate_limit_exceeded",
-            Self::Suspended => "organization_suspended",
         }
     }
 }

@@ -54,7 +54,8 @@ pub(crate) struct UpdateOrganization {
     /// With tier `enterprise` only.
     #[oai(validator(minimum(value = "1"), maximum(value = "10000000")))]
     pub(crate) read_per_minute: Option<u32>,
-    /// `true` to refuse its calls with 403 `organization_suspended`.
+    /// `true` to refuse its calls with 403 `organization_suspended`, and to let its webhooks, hooks and sends stand
+    /// still; `false` to let all of it go on.
     pub(crate) suspended: Option<bool>,
 }
 
