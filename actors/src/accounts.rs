@@ -3,6 +3,7 @@
 
 mod activation;
 mod effects;
+mod erasures;
 mod log_follower;
 mod ownership;
 mod polls;
@@ -10,6 +11,7 @@ mod probe;
 mod profiles;
 mod purge;
 mod registry;
+mod removals;
 mod replication;
 mod report;
 mod resumption;

@@ -31,6 +31,8 @@ pub struct AccountRegistryOptions {
     pub tenant_component_bytes: u64,
     /// Time for which events are kept.
     pub event_retention: Duration,
+    /// Time for which messages are kept; `None`: for ever.
+    pub message_retention: Option<Duration>,
     /// Time for which items as they came from WhatsApp are kept.
     pub raw_retention: Duration,
     /// Time after which an account without requests is dropped from memory.
@@ -52,6 +54,7 @@ impl Default for AccountRegistryOptions {
             tenant_subscriptions: 50,
             tenant_component_bytes: 1 << 30,
             event_retention: Duration::from_hours(30 * 24),
+            message_retention: None,
             raw_retention: Duration::from_hours(30 * 24),
             idle: Duration::from_mins(10),
             settle: Duration::from_mins(1),

@@ -19,7 +19,7 @@ use std::time::Duration;
 use kabar_core::clock::Clock;
 use kabar_core::domain::command::{CommandRefusal, CommandReply};
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::{NodeId, OrganisationId};
+use kabar_core::ids::{ContactId, NodeId, OrganisationId};
 use kabar_core::store::{IdempotencyRecord, KeyState, Store};
 use kabar_core::surroundings;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -42,6 +42,8 @@ pub struct RecordedResponse {
     pub status: u16,
     /// JSON without the request's id; the HTTP layer defines its form.
     pub body: Arc<str>,
+    /// The contact that it shows: the answer goes when that is erased.
+    pub contact_id: Option<ContactId>,
 }
 
 /// Renders the result of a write, as a rule the outcome of a command, into the answer to be stored.
@@ -72,6 +74,7 @@ impl KeyLock {
             body: answer.body,
             created_at: at,
             claimed_by: self.claimed_by,
+            contact_id: answer.contact_id,
         }
     }
 
@@ -263,7 +266,11 @@ impl IdempotencyKeys {
                     // This call has no claim to release.
                     gate.note_answered();
                     return Ok(if record.fingerprint == fingerprint {
-                        KeyedCall::Replay(RecordedResponse { status: record.status, body: record.body })
+                        KeyedCall::Replay(RecordedResponse {
+                            status: record.status,
+                            body: record.body,
+                            contact_id: None,
+                        })
                     } else {
                         KeyedCall::Reused
                     });

@@ -106,6 +106,40 @@ impl DirectorySnapshot {
         }
     }
 
+    /// Removes a tenant with its keys, users and accounts, and takes the accounts out of memory.
+    fn drop_organisation(&mut self, id: OrganisationId) {
+        self.organisations.remove(&id);
+        let keys: Vec<ApiKeyId> = self
+            .callers
+            .values()
+            .map(|caller| &caller.key)
+            .filter(|key| key.organisation_id == id)
+            .map(|key| key.id)
+            .collect();
+        keys.into_iter().for_each(|key| self.drop_key(key));
+        self.users = self
+            .users
+            .iter()
+            .filter(|((of, _), _)| *of != id)
+            .map(|(key, user)| (*key, user.clone()))
+            .collect();
+        let gone: Vec<_> = self
+            .accounts
+            .values()
+            .filter(|entry| entry.current_account().organisation_id == id)
+            .cloned()
+            .collect();
+        for entry in gone {
+            let account = entry.current_account();
+            self.accounts.remove(&account.phone_number_id);
+            self.accounts_by_row.remove(&account.number);
+            self.accounts_of.remove(&(id, account.id));
+            if let Some(loaded) = entry.find_loaded() {
+                entry.release_account(&loaded);
+            }
+        }
+    }
+
     fn put_account(&mut self, account: Account) -> Arc<AccountEntry> {
         let (id, number, organisation) = (account.id, account.number, account.organisation_id);
         let phone_number_id = account.phone_number_id.clone();

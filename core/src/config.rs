@@ -117,8 +117,6 @@ pub struct Settings {
     pub dev: DevSettings,
     /// Calls to addresses that tenants name.
     pub outbound: OutboundSettings,
-    /// The event log.
-    pub events: EventSettings,
     /// Retention of what is neither a message nor an event.
     pub retention: RetentionSettings,
     /// Plugins.
@@ -181,16 +179,13 @@ pub struct OutboundSettings {
     pub allow_loopback: bool,
 }
 
-/// The event log.
-#[derive(Debug, Clone)]
-pub struct EventSettings {
-    /// Time that events are kept.
-    pub retention: Duration,
-}
-
-/// Retention of what is neither a message nor an event.
+/// Times for which rows are kept.
 #[derive(Debug, Clone)]
 pub struct RetentionSettings {
+    /// Time that events are kept.
+    pub events: Duration,
+    /// Time that messages are kept; `None`: for ever.
+    pub messages: Option<Duration>,
     /// Time that items as they came from WhatsApp are kept.
     pub raw: Duration,
 }
@@ -276,8 +271,7 @@ impl Settings {
         let cluster = ClusterSettings::read(from);
         let dev = from.read_count("dev.traffic_per_minute", 0..=6_000);
         let allow_loopback = from.read_switch("outbound.allow_loopback");
-        let retention_days = from.read_count("events.retention_days", 1..=3_650);
-        let raw_days = from.read_count("retention.raw_days", 1..=3_650);
+        let retention = RetentionSettings::read(from);
         let hooks = HookSettings::read_settings(from);
         let limits = LimitSettings::read(from);
         let allowed_origins = from.read_list("cors.allowed_origins", values::parse_origin);
@@ -294,8 +288,7 @@ impl Settings {
             cluster: cluster?,
             dev: DevSettings { traffic_per_minute: u32::try_from(dev?).ok()? },
             outbound: OutboundSettings { allow_loopback: allow_loopback? },
-            events: EventSettings { retention: Duration::from_secs(retention_days? * 86_400) },
-            retention: RetentionSettings { raw: Duration::from_secs(raw_days? * 86_400) },
+            retention: retention?,
             hooks: hooks?,
             limits: limits?,
             cors: CorsSettings { allowed_origins: allowed_origins? },
@@ -317,6 +310,20 @@ impl Settings {
     #[must_use]
     pub fn masked(&self) -> String {
         masked::render_toml(self)
+    }
+}
+
+impl RetentionSettings {
+    fn read(from: &mut reader::SettingsReader) -> Option<Self> {
+        const DAYS: std::ops::RangeInclusive<u64> = 1..=3_650;
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        // The former name of `retention.events_days`; it gives way to it.
+        let former = from.optional_count("events.retention_days", DAYS);
+        let events = from.read_count("retention.events_days", DAYS);
+        let events = if from.is_given("retention.events_days") { events } else { former.or(events) };
+        let messages = from.optional_count("retention.messages_days", DAYS).map(days);
+        let raw = from.read_count("retention.raw_days", DAYS);
+        Some(Self { events: days(events?), messages, raw: days(raw?) })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod draft;
 pub mod due_time;
 pub mod effect;
+pub mod erasure;
 pub mod etag;
 pub mod event;
 pub mod identifier;

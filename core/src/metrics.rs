@@ -115,6 +115,8 @@ metrics! {
         webhooks = "whatsapp_webhooks", "Webhook calls taken in";
         webhook_items = "whatsapp_items", "Items (messages and statuses) of webhooks taken in";
         webhook_unsigned = "whatsapp_bad_signatures", "Webhook calls with a wrong or missing signature";
+        contacts_deleted = "contacts_deleted", "Contacts that were deleted, those that had been merged into them included";
+        erased_rows = "erased_rows", "Rows that erasures and the retention of messages removed or looked at";
         contacts_merged = "contacts_merged", "Contacts that turned out to be another one, and were merged into it";
         identifiers_learned = "contact_identifiers_learned", "Identifiers that contacts got besides those that they had";
         raw_bytes = "whatsapp_raw_bytes", "Bytes of items of webhooks that were kept as they came; an item that WhatsApp repeats may count again";
@@ -147,6 +149,7 @@ metrics! {
         residents = "resident_accounts", "Accounts in memory";
         database_clock_skew = "database_clock_skew_seconds", "Wall clock of this node minus that of PostgreSQL, in whole seconds";
         nodes = "nodes", "Nodes of this database that are alive, this one included";
+        erasures_pending = "erasures_pending", "Deleted contacts of which something is left to be erased, of all accounts";
         waiting_polls = "waiting_polls", "Long polls that wait";
         event_streams = "event_streams", "Streams of events that are open";
         send_pace = "send_pace", "Messages a second that the accounts in memory may send now, together";

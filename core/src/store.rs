@@ -18,6 +18,7 @@ mod details_row;
 mod dialect;
 mod effect;
 mod engine;
+mod erasure;
 mod event;
 mod idempotency;
 mod identifier;
@@ -44,12 +45,14 @@ mod subscription;
 mod tests;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 pub use self::delivery_work::{DeliveryCursor, DeliveryWork, Intake};
 pub use self::engine::{DatabaseLock, DatabaseTenure};
+pub use self::erasure::{ExpiredMessage, MarkSearch, PERSONAL_TABLES, PendingErasure, PersonalTable};
 pub use self::node::{LeaseRenewal, NodeEntry, NodePeer};
 pub use self::organisation::DirectoryChanges;
 pub use self::purge::PurgeAges;
@@ -63,7 +66,7 @@ use crate::domain::draft::AccountChanges;
 use crate::domain::event::Event;
 use crate::domain::organisation::{ApiKey, Organisation, User};
 use crate::domain::time::Timestamp;
-use crate::ids::{NodeId, OrganisationId};
+use crate::ids::{ContactId, ConversationId, NodeId, OrganisationId};
 
 /// Time that a statement waits for a lock of another process. A command may meet it three times (its commit,
 /// the one before it, the reload between), and WhatsApp gives up on a webhook after some ten seconds.
@@ -122,6 +125,9 @@ pub struct AccountActivation {
     pub has_pending: bool,
     /// `true` when parked items wait for their messages.
     pub has_parked: bool,
+    /// Conversations that were deleted, and whose messages are being erased; `None` when nothing of the account was
+    /// erased lately.
+    pub erasing: Option<BTreeSet<ConversationId>>,
 }
 
 /// The newest commit of an account that this process has seen acknowledged.
@@ -192,6 +198,8 @@ pub struct IdempotencyRecord {
     /// The node that claimed the key before it ran the call. `None` for a server that runs alone, which
     /// claims nothing.
     pub claimed_by: Option<NodeId>,
+    /// The contact that the answer shows.
+    pub contact_id: Option<ContactId>,
 }
 
 impl IdempotencyRecord {

@@ -61,6 +61,8 @@ CREATE TABLE organisations (
     suspended        BIGINT NOT NULL,
     created_at       BIGINT NOT NULL,
     row_version      BIGINT NOT NULL, -- how often it was written: a change is written only over the row that was read
+    deleted_at       BIGINT,           -- kept without data, so that other nodes learn of it
+    removed_at       BIGINT,           -- nothing that it owned is left
     directory_revision BIGINT NOT NULL DEFAULT 0
 );
 
@@ -120,6 +122,7 @@ CREATE TABLE accounts (
     epoch               BIGINT NOT NULL DEFAULT 0,
     last_commit_at      BIGINT NOT NULL DEFAULT 0,
     owner               ctext, -- the node that serves the account
+    deleted_at          BIGINT, -- no node serves it, and its rows are being removed
     directory_revision  BIGINT NOT NULL DEFAULT 0
 );
 
@@ -147,6 +150,8 @@ CREATE TABLE contacts (
     updated_at             BIGINT  NOT NULL,
     PRIMARY KEY (account, id)
 );
+
+CREATE INDEX contacts_merged ON contacts (account, merged_into) WHERE merged_into IS NOT NULL;
 
 -- Every identifier of an account belongs to one contact.
 CREATE TABLE contact_identifiers (
@@ -262,6 +267,31 @@ CREATE TABLE events (
 
 CREATE INDEX events_age ON events (created_at, sequence);
 CREATE INDEX events_message ON events (account, message_id) WHERE message_id IS NOT NULL;
+-- Events that show a contact or a conversation, and those that show a value of a webhook whole.
+CREATE INDEX events_contact ON events (account, contact_id, sequence)
+    WHERE contact_id IS NOT NULL AND message_id IS NULL;
+CREATE INDEX events_fields ON events (account, sequence) WHERE kind = 'whatsapp.*';
+
+-- Erasure: contacts that were deleted, while something about them is left.
+
+CREATE TABLE erasures (
+    account         BIGINT  NOT NULL,
+    contact_id      ctext   NOT NULL,
+    conversation_id ctext, -- messages of it are shown to no reader
+    marks           ctext   NOT NULL, -- texts that name the contact in values of webhooks, JSON array
+    begun_at        BIGINT  NOT NULL,
+    PRIMARY KEY (account, contact_id)
+);
+
+-- What was erased, so that WhatsApp's later items about it are skipped.
+CREATE TABLE erased_keys (
+    account   BIGINT  NOT NULL,
+    digest    ctext   NOT NULL, -- hex, of a key of the message or value
+    erased_at BIGINT  NOT NULL,
+    PRIMARY KEY (account, digest)
+);
+
+CREATE INDEX erased_keys_age ON erased_keys (erased_at);
 
 -- Idempotency
 
@@ -273,10 +303,12 @@ CREATE TABLE idempotency_records (
     body            ctext  NOT NULL,
     created_at      BIGINT NOT NULL,
     claimed_by      ctext,           -- the node that ran the call; null: a server that was alone
+    contact_id      ctext,            -- the contact that the answer shows
     PRIMARY KEY (organisation_id, key)
 );
 
 CREATE INDEX idempotency_records_age ON idempotency_records (created_at);
+CREATE INDEX idempotency_records_contact ON idempotency_records (contact_id) WHERE contact_id IS NOT NULL;
 CREATE INDEX idempotency_claims ON idempotency_records (claimed_by) WHERE status = 0;
 
 -- Delivery: how far each subscriber has come in each account's log

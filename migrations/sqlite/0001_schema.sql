@@ -40,7 +40,9 @@ CREATE TABLE organisations (
     sandbox          INTEGER NOT NULL,
     suspended        INTEGER NOT NULL,
     created_at       INTEGER NOT NULL,
-    row_version      INTEGER NOT NULL  -- how often it was written: a change is written only over the row that was read
+    row_version      INTEGER NOT NULL, -- how often it was written: a change is written only over the row that was read
+    deleted_at       INTEGER,          -- kept without data, so that other nodes learn of it
+    removed_at       INTEGER           -- nothing that it owned is left
 ) STRICT;
 
 CREATE TABLE api_keys (
@@ -84,7 +86,8 @@ CREATE TABLE accounts (
     sequence            INTEGER NOT NULL DEFAULT 0,
     epoch               INTEGER NOT NULL DEFAULT 0,
     last_commit_at      INTEGER NOT NULL DEFAULT 0,
-    owner               TEXT -- the node that serves the account
+    owner               TEXT, -- the node that serves the account
+    deleted_at          INTEGER -- no node serves it, and its rows are being removed
 ) STRICT;
 
 CREATE INDEX accounts_waba ON accounts (waba_id) WHERE waba_id IS NOT NULL;
@@ -107,6 +110,8 @@ CREATE TABLE contacts (
     updated_at             INTEGER NOT NULL,
     PRIMARY KEY (account, id)
 ) STRICT;
+
+CREATE INDEX contacts_merged ON contacts (account, merged_into) WHERE merged_into IS NOT NULL;
 
 -- Every identifier of an account belongs to one contact.
 CREATE TABLE contact_identifiers (
@@ -222,6 +227,31 @@ CREATE TABLE events (
 
 CREATE INDEX events_age ON events (created_at, sequence);
 CREATE INDEX events_message ON events (account, message_id) WHERE message_id IS NOT NULL;
+-- Events that show a contact or a conversation, and those that show a value of a webhook whole.
+CREATE INDEX events_contact ON events (account, contact_id, sequence)
+    WHERE contact_id IS NOT NULL AND message_id IS NULL;
+CREATE INDEX events_fields ON events (account, sequence) WHERE kind = 'whatsapp.*';
+
+-- Erasure: contacts that were deleted, while something about them is left.
+
+CREATE TABLE erasures (
+    account         INTEGER NOT NULL,
+    contact_id      TEXT    NOT NULL,
+    conversation_id TEXT, -- messages of it are shown to no reader
+    marks           TEXT    NOT NULL, -- texts that name the contact in values of webhooks, JSON array
+    begun_at        INTEGER NOT NULL,
+    PRIMARY KEY (account, contact_id)
+) STRICT, WITHOUT ROWID;
+
+-- What was erased, so that WhatsApp's later items about it are skipped.
+CREATE TABLE erased_keys (
+    account   INTEGER NOT NULL,
+    digest    TEXT    NOT NULL, -- hex, of a key of the message or value
+    erased_at INTEGER NOT NULL,
+    PRIMARY KEY (account, digest)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX erased_keys_age ON erased_keys (erased_at);
 
 -- Idempotency
 
@@ -233,10 +263,12 @@ CREATE TABLE idempotency_records (
     body            TEXT    NOT NULL,
     created_at      INTEGER NOT NULL,
     claimed_by      TEXT,             -- the node that ran the call; null: a server that was alone
+    contact_id      TEXT,             -- the contact that the answer shows
     PRIMARY KEY (organisation_id, key)
 ) STRICT;
 
 CREATE INDEX idempotency_records_age ON idempotency_records (created_at);
+CREATE INDEX idempotency_records_contact ON idempotency_records (contact_id) WHERE contact_id IS NOT NULL;
 CREATE INDEX idempotency_claims ON idempotency_records (claimed_by) WHERE status = 0;
 
 -- Delivery: how far each subscriber has come in each account's log
@@ -474,5 +506,12 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('events', 'sqlite_autoindex_events_1', '10000000 100000 1'),
     ('events', 'events_age', '10000000 2 1'),
     ('events', 'events_message', '8000000 80000 5'),
+    ('events', 'events_contact', '2000000 20000 3 1'),
+    ('events', 'events_fields', '100000 1000 1'),
+    ('erasures', 'erasures', '100 2 1'),
+    ('erased_keys', 'erased_keys', '100000 1000 1'),
+    ('erased_keys', 'erased_keys_age', '100000 3'),
+    ('contacts', 'contacts_merged', '10000 100 2'),
     ('idempotency_records', 'sqlite_autoindex_idempotency_records_1', '1000000 10000 1'),
+    ('idempotency_records', 'idempotency_records_contact', '1000000 3'),
     ('idempotency_records', 'idempotency_records_age', '1000000 2');

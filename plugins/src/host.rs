@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
-use kabar_core::domain::event::{EventKind, EventType};
+use kabar_core::domain::event::EventType;
 use kabar_core::domain::key_values::{KeyValues, KvReads};
-use kabar_core::domain::message::Message;
 use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::run::RunUsage;
 use kabar_core::domain::time::Timestamp;
@@ -176,7 +175,7 @@ impl PluginHost {
     /// Returns the message of an event as WhatsApp sent it, for a version that shows it.
     async fn read_raw(&self, version: &LoadedVersion, invocation: &Invocation) -> Option<String> {
         let raw = self.raw.as_ref().filter(|_| version.hook().wants_raw())?;
-        let wamid = message_of(&invocation.event.kind)?.wamid.as_ref()?;
+        let wamid = invocation.event.kind.message()?.wamid.as_ref()?;
         raw.read(&invocation.account, wamid).await
     }
 
@@ -317,29 +316,6 @@ impl PluginHost {
 impl std::fmt::Debug for PluginHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PluginHost").finish_non_exhaustive()
-    }
-}
-
-/// Returns the message that an event is about.
-const fn message_of(kind: &EventKind) -> Option<&Message> {
-    match kind {
-        EventKind::MessageReceived(message)
-        | EventKind::MessageCreated(message)
-        | EventKind::MessageSent(message)
-        | EventKind::MessageRevoked(message)
-        | EventKind::MessageStatusReported { message, .. }
-        | EventKind::MessageStatus { message, .. }
-        | EventKind::MessageEdited { message, .. } => Some(message),
-        EventKind::ConversationCreated(_)
-        | EventKind::ConversationAssigned(_)
-        | EventKind::ConversationClosed(_)
-        | EventKind::ConversationUpdated(_)
-        | EventKind::ConversationMerged(_)
-        | EventKind::ContactCreated(_)
-        | EventKind::ContactUpdated(_)
-        | EventKind::ContactIdentityUpdated { .. }
-        | EventKind::AccountUpdated(_)
-        | EventKind::WhatsAppField(_) => None,
     }
 }
 

@@ -124,6 +124,9 @@ fn read_change(data: &SampleFields<'_>, made: &EventKind) -> Result<EventKind, N
             field: data.text("field")?.unwrap_or_else(|| base.field.clone()),
             value: data.read_json("value").unwrap_or_else(|| base.value.clone()),
         }),
+        EventKind::ContactDeleted(_) | EventKind::ConversationDeleted { .. } | EventKind::Erased(_) => {
+            made.clone()
+        }
     })
 }
 

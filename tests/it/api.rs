@@ -10,6 +10,7 @@ pub(crate) mod conventions;
 pub(crate) mod conversations;
 pub(crate) mod created_by;
 pub(crate) mod entity_tags;
+pub(crate) mod erasure;
 pub(crate) mod errors;
 pub(crate) mod events;
 pub(crate) mod health;

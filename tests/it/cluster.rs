@@ -1,5 +1,6 @@
 //! Several nodes on one PostgreSQL: any of them takes any request, and none gives a stale answer.
 
+mod erasure;
 mod forwarding;
 pub(crate) mod redis;
 mod revocation;

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod components;
+mod erasure;
 pub(crate) mod guests;
 mod health;
 pub(crate) mod hook_crashes;

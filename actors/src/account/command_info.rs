@@ -64,11 +64,14 @@ pub(super) const fn count_items(command: &AccountCommand) -> usize {
         AccountCommand::BeginSends { seen, .. } => seen.len(),
         AccountCommand::RecordSends(ended) => ended.len(),
         AccountCommand::CarryOut(orders) => orders.len(),
+        AccountCommand::RemoveMessages(ids) => ids.len(),
         AccountCommand::Send(_)
         | AccountCommand::MarkRead(_)
         | AccountCommand::PatchConversation(_)
         | AccountCommand::CreateContact(_)
         | AccountCommand::PatchContact { .. }
+        | AccountCommand::DeleteContact(_)
+        | AccountCommand::EndErasure { .. }
         | AccountCommand::RecordProbe(_)
         | AccountCommand::Configure(_) => 1,
     }

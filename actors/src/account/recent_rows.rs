@@ -75,6 +75,22 @@ impl AccountIndex {
         self.young.messages.insert(message.id, message.clone());
     }
 
+    /// Forgets the messages of a conversation that was deleted.
+    pub(super) fn forget_messages(&mut self, id: ConversationId) {
+        for rows in [&mut self.young, &mut self.old] {
+            rows.messages.retain(|_, message| message.conversation_id != id);
+            rows.by_wamid.retain(|_, message| rows.messages.contains_key(message));
+        }
+    }
+
+    /// Forgets a message that was removed.
+    pub(super) fn forget_message(&mut self, id: MessageId) {
+        for rows in [&mut self.young, &mut self.old] {
+            rows.messages.remove(&id);
+            rows.by_wamid.retain(|_, message| *message != id);
+        }
+    }
+
     /// Finds a message of the last two generations, as it was put last.
     fn recent_message(&self, id: MessageId) -> Option<&Arc<Message>> {
         self.young.messages.get(&id).or_else(|| self.old.messages.get(&id))
@@ -103,6 +119,8 @@ impl AccountIndex {
         });
         // Items that were parked for a message were applied when it got its wamid, so a message known under
         // that id has none.
+        // A message that is known was not erased.
+        needs.erased.retain(|key| is_unanswered(self.message_of(key), |_| rows.put_absent_erased(key)));
         needs.parked.retain(|wamid| is_unanswered(self.message_of(wamid), |_| rows.put_absent_parked(wamid)));
         needs.wamids.retain(|wamid| is_unanswered(self.message_of(wamid), |row| rows.put_message(row)));
         needs.messages.retain(|id| is_unanswered(self.recent_message(*id), |row| rows.put_message(row)));

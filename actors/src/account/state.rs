@@ -25,6 +25,7 @@ use rand::rngs::StdRng;
 use super::commit_listener::CommitListener;
 use super::handle::AccountHandle;
 use super::loaded_account::LoadedAccount;
+use super::look_queue::LookQueue;
 use super::message::{CommandVerdict, QueuedCommand};
 use super::recent_rows::AccountIndex;
 use super::sender::{GraphCalls, SenderHandle, SenderMessage, SenderParts};
@@ -42,6 +43,9 @@ pub(crate) struct AccountStateParts {
     pub(crate) epoch: i64,
     pub(crate) has_pending: bool,
     pub(crate) has_parked: bool,
+    pub(crate) has_erased: bool,
+    /// Is asked to erase what is left of contacts that were deleted.
+    pub(crate) erasures: LookQueue,
 }
 
 /// Builds the first view of an activation.
@@ -54,6 +58,7 @@ pub(crate) fn view_of(activation: &AccountActivation) -> AccountView {
         activation.sequence,
         at,
         conversations,
+        activation.erasing.clone().unwrap_or_default(),
     )
 }
 

@@ -82,6 +82,8 @@ impl AccountRegistry {
             epoch: activation.epoch,
             has_pending: activation.has_pending,
             has_parked: activation.has_parked,
+            has_erased: activation.erasing.is_some(),
+            erasures: self.0.erasures.clone(),
         };
         let spawned = Actor::spawn_linked(None, AccountActor, parts, context.supervisor.clone()).await;
         let (actor, _joined) = spawned.map_err(|error| {
@@ -99,6 +101,9 @@ impl AccountRegistry {
         }
         if self.0.dispatcher.has_plugins(entry) {
             self.0.effects.request_look(entry);
+        }
+        if activation.erasing.is_some() {
+            self.0.erasures.request_look(entry);
         }
         context.metrics.activations.inc();
         context.metrics.residents.inc();

@@ -167,6 +167,8 @@ impl AccountRegistry {
                 let _unavailable = self.resume_sending().await;
                 let _unavailable = self.resume_deliveries().await;
                 let _unavailable = self.resume_effects().await;
+                let _unavailable = self.resume_erasures().await;
+                let _unavailable = self.resume_removals(false).await;
             }
         }
     }

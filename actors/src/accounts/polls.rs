@@ -230,7 +230,7 @@ impl AccountRegistry {
         let Some(answer) = self.load_rows(view, question).await? else { return Ok((None, MISSING_TTL)) };
         let page = self.render_rows(view, question, &answer);
         if quiet.is_some() && resident.quiet_at(view.revision) == quiet {
-            self.0.memory.put_page(&place, &page.to_shared(), answer.cache_ttl());
+            self.0.memory.put_page(&place, &page.to_shared(), answer.cache_ttl().min(SHARED_TTL));
         }
         Ok((Some(page), answer.cache_ttl()))
     }
@@ -249,9 +249,13 @@ impl AccountRegistry {
                 store.find_conversation(number, *id).await?.map(QueryResult::Conversation)
             }
             ReadQuery::Messages(query) => {
-                Some(QueryResult::Messages(store.page_messages(number, query).await?))
+                Some(QueryResult::Messages(store.page_messages(number, query, &view.erasing).await?))
             }
-            ReadQuery::Message(id) => store.find_message(number, *id).await?.map(QueryResult::Message),
+            ReadQuery::Message(id) => {
+                let found = store.find_message(number, *id).await?;
+                let shown = found.filter(|message| !view.erasing.contains(&message.conversation_id));
+                shown.map(QueryResult::Message)
+            }
             ReadQuery::Contacts(query) => {
                 Some(QueryResult::Contacts(store.page_contacts(number, query).await?))
             }
@@ -297,5 +301,7 @@ fn resident_rows(view: &AccountView, question: &ReadQuery) -> ViewResult {
     }
 }
 
+/// Longest time for which a page is kept outside of this process, where no erasure reaches it.
+const SHARED_TTL: Duration = Duration::from_secs(8);
 /// Time for which a missing row is cached. A change of that kind of row ends it sooner.
 const MISSING_TTL: Duration = Duration::from_secs(1);

@@ -40,6 +40,11 @@ impl AccountRegistry {
                     }
                 }
             };
+            if matches!(removed, Ok(0))
+                && let Some(kept) = context.options.message_retention
+            {
+                self.expire_messages(kept).await;
+            }
             if context.stopping.run_until_cancelled(pause).await.is_none() {
                 return;
             }

@@ -47,6 +47,8 @@ pub(super) struct RegistryShared {
     /// Is told of each commit of an account: the dispatcher.
     pub(super) listener: Arc<dyn CommitListener>,
     pub(super) effects: LookQueue,
+    /// Accounts with contacts that were deleted.
+    pub(super) erasures: LookQueue,
     pub(super) supervisor: ActorRef<SupervisorMessage>,
     /// Long polls that wait.
     pub(super) waiting: AtomicUsize,

@@ -96,7 +96,9 @@ impl AccountRegistry {
 
     async fn follow_log(&self) -> Result<(), StoreError> {
         let fresh_until = now_ms().saturating_add(u64::try_from(FRESH_FOR.as_millis()).unwrap_or(u64::MAX));
-        self.0.directory.refresh_directory().await?;
+        for id in self.0.directory.refresh_directory().await? {
+            self.0.subscribers.registry().retire_organisation(id).await;
+        }
         self.0.following.fresh_until_ms.fetch_max(fresh_until, Ordering::AcqRel);
         let mut followed = self.0.following.subscribers.lock().await;
         let known = self.0.directory.known_revision();

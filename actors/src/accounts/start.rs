@@ -77,6 +77,7 @@ impl AccountRegistry {
         let registry = SubscriberRegistry::load_subscribers(store, clock, tasks, entries.clone()).await?;
         let (effects, effect_requests) = LookQueue::open();
         let (profiles, profile_requests) = LookQueue::open();
+        let (erasures, erasure_requests) = LookQueue::open();
         let dispatcher = DeliveryDispatcher::new(DeliveryDispatcherParts {
             context: context.clone(),
             directory: parts.directory.clone(),
@@ -103,20 +104,28 @@ impl AccountRegistry {
             listener: Arc::new(dispatcher.clone()),
             dispatcher,
             effects,
+            erasures,
             supervisor,
             waiting: AtomicUsize::new(0),
             streams: StreamPermits::default(),
             following,
         }));
-        accounts.start_tasks(effect_requests, profile_requests);
+        accounts.start_tasks(effect_requests, profile_requests, erasure_requests);
         accounts.resume_sending().await?;
         accounts.resume_deliveries().await?;
         accounts.resume_effects().await?;
+        accounts.resume_erasures().await?;
+        accounts.resume_removals(true).await?;
         Ok(accounts)
     }
 
     /// Starts what works beside the accounts until shutdown.
-    fn start_tasks(&self, effect_requests: LookRequests, profile_requests: LookRequests) {
+    fn start_tasks(
+        &self,
+        effect_requests: LookRequests,
+        profile_requests: LookRequests,
+        erasure_requests: LookRequests,
+    ) {
         let tasks = &self.0.context.tasks;
         let sweeper = self.clone();
         tasks.spawn(async move { sweeper.sweep_accounts().await });
@@ -124,6 +133,8 @@ impl AccountRegistry {
         tasks.spawn(async move { purger.purge_rows().await });
         let executor = self.clone();
         tasks.spawn(async move { executor.keep_carrying_out(effect_requests).await });
+        let eraser = self.clone();
+        tasks.spawn(async move { eraser.keep_erasing(erasure_requests).await });
         let prober = self.clone();
         tasks.spawn(async move { prober.keep_probing().await });
         let looker = self.clone();

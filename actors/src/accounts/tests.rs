@@ -163,7 +163,7 @@ impl Stuck {
         let slow = permit.claim_key(Box::new(move |_| {
             entered.send(()).unwrap();
             released.lock().unwrap().recv().unwrap();
-            RecordedResponse { status: 200, body: "{}".into() }
+            RecordedResponse { status: 200, body: "{}".into(), contact_id: None }
         }));
         let (facade, account) = (fixture.accounts.clone(), fixture.entry.clone());
         let write = AccountCommand::Ingest(vec![inbound(0, 1)]);
@@ -236,7 +236,7 @@ async fn a_key_runs_once_and_is_replayed() {
     let fixture = AccountFixture::open(AccountRegistryOptions::default()).await;
     let begin = |print| fixture.idempotency.begin_call(fixture.organisation, "key", [print; 32]);
     let Ok(KeyedCall::First(permit)) = begin(1).await else { panic!() };
-    let answer = RecordedResponse { status: 201, body: r#"{"a":1}"#.into() };
+    let answer = RecordedResponse { status: 201, body: r#"{"a":1}"#.into(), contact_id: None };
     let recorded = answer.clone();
     let claim = permit.claim_key(Box::new(move |_| recorded.clone()));
     let run = async {
@@ -270,9 +270,11 @@ async fn a_call_whose_key_was_answered_meanwhile_writes_nothing_and_may_be_sent_
         body: "{}".into(),
         created_at: fixture.clock.read_now(),
         claimed_by: None,
+        contact_id: None,
     };
     fixture.store.insert_idempotency_record(written).await.unwrap();
-    let claim = permit.claim_key(Box::new(|_| RecordedResponse { status: 200, body: "{}".into() }));
+    let claim =
+        permit.claim_key(Box::new(|_| RecordedResponse { status: 200, body: "{}".into(), contact_id: None }));
     let command = AccountCommand::Ingest(vec![inbound(0, 1)]);
     let executed = fixture.accounts.execute_command(&fixture.entry, command, Some(claim)).await;
     assert_eq!(executed, Err(AccountError::Storage));

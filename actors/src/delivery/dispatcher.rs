@@ -173,6 +173,11 @@ impl DeliveryDispatcher {
         Some(recorder)
     }
 
+    /// Has the delivery workers of an account drop the events that they have in memory, because data was erased.
+    pub(crate) fn forget_events(&self, account: i64) {
+        self.0.context.entries.forget_events(account);
+    }
+
     /// Ends every delivery worker: this server does not serve their accounts any more.
     pub(crate) fn stop_workers(&self) {
         self.0.context.entries.stop_all();

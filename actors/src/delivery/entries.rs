@@ -44,6 +44,8 @@ pub(super) struct WorkerEntry {
     /// Set when the delivery worker must read log and rows again: they may have changed, and not by `head`
     /// alone.
     pub(super) reread: AtomicBool,
+    /// Set when data was erased from events that the delivery worker may have in memory.
+    pub(super) erased: AtomicBool,
     /// Events that it still has to deliver or to look at.
     pub(super) waiting: AtomicI64,
 }
@@ -55,6 +57,7 @@ impl WorkerEntry {
             head: AtomicI64::new(head.unwrap_or(0)),
             rung: AtomicBool::new(true),
             reread: AtomicBool::new(false),
+            erased: AtomicBool::new(false),
             waiting: AtomicI64::new(0),
         }
     }
@@ -136,6 +139,15 @@ impl WorkerEntries {
             entries.remove(key);
         }
         true
+    }
+
+    /// Has the delivery workers of an account drop the events that they have in memory.
+    pub(super) fn forget_events(&self, account: i64) {
+        let entries = self.lock_entries();
+        for (_, entry) in entries.iter().filter(|((_, of), _)| *of == account) {
+            entry.erased.store(true, Ordering::Release);
+            entry.ring_worker(None);
+        }
     }
 
     /// Ends every delivery worker.

@@ -164,6 +164,13 @@ impl DeliveryLanes {
         });
     }
 
+    /// Drops events and bodies of the deliveries that wait: they are read again before they leave.
+    pub(super) fn forget_events(&mut self) {
+        for load in self.of.values_mut().flat_map(|lane| lane.waiting.values_mut()) {
+            (load.event, load.body) = (None, None);
+        }
+    }
+
     /// Forgets the deliveries that are not under way.
     pub(super) fn clear_waiting(&mut self) {
         let contacts: Vec<ContactId> = self.of.keys().copied().collect();

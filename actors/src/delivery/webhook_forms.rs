@@ -48,7 +48,12 @@ fn meta_item<'a>(subscriber: &Subscriber, kind: &'a EventKind) -> Option<MetaIte
 
 /// Returns `true` when the subscriber's form has a place for an event.
 pub(super) fn is_shown(subscriber: &Subscriber, kind: &EventKind) -> bool {
-    meta_form(subscriber, kind) != Some(MetaForm::Hidden)
+    meta_form(subscriber, kind) != Some(MetaForm::Hidden) && is_told(subscriber, kind)
+}
+
+/// Returns `true` unless the data of the event was erased and the subscriber is a hook, which needs data to run on.
+pub(super) const fn is_told(subscriber: &Subscriber, kind: &EventKind) -> bool {
+    !matches!((subscriber, kind), (Subscriber::Hook(_), EventKind::Erased(_)))
 }
 
 /// Returns the form of a request about an event; `body` is the one in Meta's form.

@@ -160,6 +160,9 @@ impl DeliveryWorker {
     /// Reads and clears the notification flags, before it acts on them.
     fn note_wake(&mut self) {
         self.parts.entry.rung.store(false, Ordering::Release);
+        if self.parts.entry.erased.swap(false, Ordering::AcqRel) {
+            self.lanes.forget_events();
+        }
         if self.parts.entry.reread.swap(false, Ordering::AcqRel) {
             self.reload_lanes();
         }
@@ -251,7 +254,9 @@ impl DeliveryWorker {
         let missing: Vec<i64> = departing.iter().filter_map(unread).collect();
         if !missing.is_empty() {
             let events = self.context().store.events_at(account.number, &missing).await?;
-            let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
+            // Of an event that was erased no hook is told; its run is gone.
+            let told = |event: &Event| webhook_forms::is_told(subscriber, &event.kind);
+            let events: Vec<Arc<Event>> = events.into_iter().filter(told).map(Arc::new).collect();
             for load in departing.iter_mut().filter(|load| load.event.is_none()) {
                 let sequence = load.delivery.sequence;
                 load.event = events.iter().find(|event| event.sequence == sequence).cloned();

@@ -122,6 +122,14 @@ impl SubscriberRegistry {
         self.tell_change(id);
     }
 
+    /// Removes the subscribers of a deleted tenant from memory.
+    pub(crate) async fn retire_organisation(&self, id: OrganisationId) {
+        let _turn = self.lock_writing().await;
+        let ids: Vec<SubscriberId> =
+            self.current_snapshot().of_organisation(id).map(|one| one.subscriber_id()).collect();
+        ids.into_iter().for_each(|id| self.retire_subscriber(id));
+    }
+
     /// Writes a changed subscription; `None` when another node has written it since it was read. The caller
     /// holds the writers' lock.
     pub(super) async fn write_webhook(

@@ -182,6 +182,16 @@ impl TenantDirectory {
         Err(AccountError::Overloaded)
     }
 
+    /// Deletes a tenant with its keys, users and accounts: they are gone from memory when this returns, and their rows
+    /// are taken out of sight. `false` when there is no such tenant.
+    pub(crate) async fn delete_organisation(&self, id: OrganisationId) -> Result<bool, AccountError> {
+        let _turn = self.0.writing.lock().await;
+        let now = self.0.clock.read_now();
+        let deleted = self.0.store.delete_organisation(id, now).await.map_err(|error| unwritten(&error))?;
+        self.publish_snapshot(|next| next.drop_organisation(id));
+        Ok(deleted)
+    }
+
     /// Creates a key and returns it with its secret, which cannot be read again; `None` when there is no such
     /// tenant.
     ///

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kabar_core::domain::account::Account;
+use kabar_core::ids::OrganisationId;
 use kabar_core::store::StoreError;
 
 use super::{DirectorySnapshot, TenantDirectory};
@@ -27,14 +28,14 @@ impl TenantDirectory {
         self.0.known.load(Ordering::Relaxed)
     }
 
-    /// Reads the changes that other nodes have made since the last call.
+    /// Reads the changes that other nodes have made since the last call. Returns the tenants that were deleted.
     ///
     /// # Errors
     /// See [`StoreError`]; nothing was changed then.
-    pub(crate) async fn refresh_directory(&self) -> Result<(), StoreError> {
+    pub(crate) async fn refresh_directory(&self) -> Result<Vec<OrganisationId>, StoreError> {
         let known = self.known_revision();
         if self.0.store.directory_revision().await? == known {
-            return Ok(());
+            return Ok(Vec::new());
         }
         // Before the rows are read, so that nothing older comes after a change that was made here.
         let _turn = self.0.writing.lock().await;
@@ -52,8 +53,9 @@ impl TenantDirectory {
                 next.users.insert((user.organisation_id, user.id), Arc::new(user));
             }
             changes.rows.accounts.into_iter().for_each(|account| next.apply_changes(account));
+            changes.deleted.iter().for_each(|id| next.drop_organisation(*id));
         });
         self.0.known.store(changes.revision, Ordering::Relaxed);
-        Ok(())
+        Ok(changes.deleted)
     }
 }

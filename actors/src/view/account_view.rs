@@ -4,6 +4,7 @@
 //! answered, with empty caches for every kind of row that the commit changed. So a page that
 //! outlives its rows cannot be found.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kabar_core::domain::account::Account;
@@ -11,6 +12,7 @@ use kabar_core::domain::draft::AccountChanges;
 use kabar_core::domain::log::NewestEvents;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::domain::time::Timestamp;
+use kabar_core::ids::ConversationId;
 
 use super::conversations::Conversations;
 use super::query::{PageKind, ReadQuery};
@@ -31,6 +33,8 @@ pub(crate) struct AccountView {
     pub(crate) committed_at: Timestamp,
     /// Conversations in memory.
     pub(crate) conversations: Conversations,
+    /// Conversations that were deleted, and whose messages are being erased: no reader is shown them.
+    pub(crate) erasing: Arc<BTreeSet<ConversationId>>,
     conversation_pages: Arc<ResponseCache>,
     message_pages: Arc<ResponseCache>,
     contact_pages: Arc<ResponseCache>,
@@ -47,8 +51,10 @@ impl AccountView {
         sequence: i64,
         at: Timestamp,
         conversations: Conversations,
+        erasing: BTreeSet<ConversationId>,
     ) -> Self {
         Self {
+            erasing: Arc::new(erasing),
             account,
             revision,
             sequence,
@@ -74,33 +80,60 @@ impl AccountView {
         let keep = |pages: &Arc<ResponseCache>, unchanged: bool| {
             if unchanged { pages.clone() } else { Arc::default() }
         };
+        let erases = !changes.deleted.is_empty() || !changes.removed.is_empty();
         Self {
+            erasing: self.next_erasing(changes),
             account: changes.account.clone().unwrap_or_else(|| self.account.clone()),
             revision: self.revision + 1,
             sequence,
             newest_events,
             committed_at: at,
             conversations,
-            conversation_pages: keep(&self.conversation_pages, changes.conversations.is_empty()),
+            conversation_pages: keep(
+                &self.conversation_pages,
+                changes.conversations.is_empty() && changes.deleted.is_empty(),
+            ),
             message_pages: keep(
                 &self.message_pages,
-                changes.messages.is_empty() && changes.merges.is_empty(),
+                changes.messages.is_empty() && changes.merges.is_empty() && !erases,
             ),
-            contact_pages: keep(&self.contact_pages, changes.contacts.is_empty()),
-            event_pages: keep(&self.event_pages, sequence == self.sequence),
+            contact_pages: keep(
+                &self.contact_pages,
+                changes.contacts.is_empty() && changes.deleted.is_empty(),
+            ),
+            // Data was erased from events before their erasure ends, or with the messages that they show.
+            event_pages: keep(
+                &self.event_pages,
+                sequence == self.sequence && changes.ended_erasures.is_empty() && changes.removed.is_empty(),
+            ),
             single_messages: self.single_messages.clone(),
         }
+    }
+
+    fn next_erasing(&self, changes: &AccountChanges) -> Arc<BTreeSet<ConversationId>> {
+        if changes.deleted.is_empty() && changes.ended_erasures.is_empty() {
+            return self.erasing.clone();
+        }
+        let mut erasing = (*self.erasing).clone();
+        erasing.extend(changes.deleted.iter().filter_map(|deleted| deleted.conversation));
+        for (_, conversation) in &changes.ended_erasures {
+            if let Some(id) = conversation {
+                erasing.remove(id);
+            }
+        }
+        Arc::new(erasing)
     }
 
     /// Drops the pages of single messages that a commit changed. To be called once the commit is
     /// durable, before it is acknowledged.
     pub(crate) fn forget_messages(&self, changes: &AccountChanges) {
-        if !changes.merges.is_empty() {
-            // The moved messages are not listed.
+        if !changes.merges.is_empty() || !changes.deleted.is_empty() {
+            // The moved or deleted messages are not listed.
             self.single_messages.forget_all();
             return;
         }
-        self.single_messages.forget_queries(changes.messages.keys().copied().map(ReadQuery::Message));
+        let changed = changes.messages.keys().chain(&changes.removed);
+        self.single_messages.forget_queries(changed.copied().map(ReadQuery::Message));
     }
 
     /// Returns the cache of pages of this kind.

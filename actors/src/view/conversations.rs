@@ -121,7 +121,8 @@ impl Conversations {
         self.by_id.insert(conversation.id, conversation);
     }
 
-    fn remove_conversation(&mut self, id: ConversationId) -> Option<Arc<Conversation>> {
+    /// Removes a conversation that was deleted, and returns it if it was in memory.
+    pub(crate) fn remove_conversation(&mut self, id: ConversationId) -> Option<Arc<Conversation>> {
         let old = self.by_id.remove(&id)?;
         let place = self.shelf_mut(old.status);
         place.by_recency.remove(&recency_key(&old));

@@ -103,9 +103,15 @@ fn render_given(settings: &Settings, key: &str) -> MaskedValue {
         "cluster.lease_seconds" => MaskedValue::Bare(settings.cluster.lease.as_secs().to_string()),
         "dev.traffic_per_minute" => MaskedValue::Bare(settings.dev.traffic_per_minute.to_string()),
         "outbound.allow_loopback" => MaskedValue::Bare(settings.outbound.allow_loopback.to_string()),
-        "events.retention_days" => {
-            MaskedValue::Bare((settings.events.retention.as_secs() / 86_400).to_string())
+        // Its value is shown under the present name.
+        "events.retention_days" => MaskedValue::Absent,
+        "retention.events_days" => {
+            MaskedValue::Bare((settings.retention.events.as_secs() / 86_400).to_string())
         }
+        "retention.messages_days" => settings
+            .retention
+            .messages
+            .map_or(MaskedValue::Absent, |kept| MaskedValue::Bare((kept.as_secs() / 86_400).to_string())),
         "retention.raw_days" => MaskedValue::Bare((settings.retention.raw.as_secs() / 86_400).to_string()),
         "hooks.threads" => MaskedValue::Bare(hooks.threads.to_string()),
         "hooks.concurrent_runs" => MaskedValue::Bare(hooks.concurrent_runs.to_string()),

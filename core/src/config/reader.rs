@@ -156,6 +156,11 @@ impl SettingsReader {
         }));
     }
 
+    /// Returns `true` when a source gives this setting.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.given.iter().any(|(given, _)| given == key)
+    }
+
     /// Reads a required setting; reports a mistake when it is absent.
     pub(super) fn read_parsed<T>(
         &mut self,

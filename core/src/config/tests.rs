@@ -1,10 +1,12 @@
 //! Settings as an operator meets them: precedence, refusals, masking, documentation.
 
+mod bad_values;
 mod changes;
 mod secret_files;
 
 use std::io::Write as _;
 
+use self::bad_values::BAD_VALUES;
 use super::keys::{SETTINGS, variable_name};
 use super::*;
 use crate::domain::organisation::PriceTier;
@@ -169,75 +171,6 @@ fn what_is_said_of_a_tier_holds_for_it_alone() {
     let shown = settings.masked();
     assert!(shown.contains("cpu_ms = 80") && shown.contains("log_kib = 8"), "{shown}");
 }
-
-/// A bad value of each setting that has any.
-const BAD_VALUES: [(&str, &str); 65] = [
-    ("listen", "8080"),
-    ("public_url", "kabar.example.com"),
-    ("health_listen", "9090"),
-    ("database_url", "mysql://x"),
-    ("redis_url", "127.0.0.1:6379"),
-    ("database_url_file", "no/such/file"),
-    ("redis_url_file", "no/such/file"),
-    ("operator_token_file", "no/such/file"),
-    ("whatsapp.app_secret_file", "no/such/file"),
-    ("whatsapp.verify_token_file", "no/such/file"),
-    ("operator_token", "short"),
-    ("whatsapp.app_secret", "with space"),
-    ("whatsapp.verify_token", "\u{e9}"),
-    ("whatsapp.base_url", "ftp://x"),
-    ("whatsapp.version", "23"),
-    ("whatsapp.settle_seconds", "0"),
-    ("cluster.address", "10.0.0.5:8080"),
-    ("cluster.lease_seconds", "1"),
-    ("cluster.alone_lease_seconds", "4"),
-    ("dev.traffic_per_minute", "-1"),
-    ("outbound.allow_loopback", "maybe"),
-    ("events.retention_days", "0"),
-    ("retention.raw_days", "0"),
-    ("hooks.cpu_ms", "0"),
-    ("hooks.wall_ms", "x"),
-    ("hooks.memory_mib", "129"),
-    ("hooks.compiled_mib", "129"),
-    ("hooks.log_kib", "0"),
-    ("hooks.free.cpu_ms", "0"),
-    ("hooks.free.wall_ms", "60001"),
-    ("hooks.free.memory_mib", "x"),
-    ("hooks.free.compiled_mib", "129"),
-    ("hooks.free.log_kib", "1025"),
-    ("hooks.pro.cpu_ms", "0"),
-    ("hooks.pro.wall_ms", "60001"),
-    ("hooks.pro.memory_mib", "x"),
-    ("hooks.pro.compiled_mib", "129"),
-    ("hooks.pro.log_kib", "1025"),
-    ("hooks.enterprise.cpu_ms", "0"),
-    ("hooks.enterprise.wall_ms", "60001"),
-    ("hooks.enterprise.memory_mib", "x"),
-    ("hooks.enterprise.compiled_mib", "129"),
-    ("hooks.enterprise.log_kib", "1025"),
-    ("hooks.threads", "1"),
-    ("hooks.concurrent_runs", "0"),
-    ("hooks.component_bytes", "1"),
-    ("limits.database_readers", "0"),
-    ("limits.resident_conversations", "99"),
-    ("limits.idle_seconds", "0"),
-    ("limits.waiting_polls", "1000001"),
-    ("limits.event_streams", "-1"),
-    ("limits.event_streams_per_organization", "many"),
-    ("limits.webhook_subscriptions_per_organization", "10001"),
-    ("limits.component_bytes_per_organization", "1e9"),
-    ("limits.queued_commands", "4k"),
-    ("limits.body_bytes", "1.5"),
-    ("limits.ingress_bytes", "65535"),
-    ("limits.unauthenticated_bytes", "65535"),
-    ("limits.connections", "15"),
-    ("limits.connections_per_address", "0"),
-    ("limits.head_seconds", "0"),
-    ("limits.connection_idle_seconds", "3601"),
-    ("cors.allowed_origins", "https://a.example,*"),
-    ("log.format", "xml"),
-    ("log.level", "info,kabar=loud"),
-];
 
 #[test]
 fn invalid_values_are_all_reported_at_once() {

@@ -35,6 +35,17 @@ pub enum AccountCommand {
         /// Changes to apply.
         patch: ContactPatch,
     },
+    /// Delete a contact with its conversation; everything about both is erased afterwards.
+    DeleteContact(ContactId),
+    /// Remove messages that are no longer kept, but for those that wait to be sent.
+    RemoveMessages(Vec<MessageId>),
+    /// Record that nothing is left of a contact that was deleted.
+    EndErasure {
+        /// The contact.
+        contact: ContactId,
+        /// The conversation that it had.
+        conversation: Option<ConversationId>,
+    },
     /// Record, before the calls are made, that these messages are about to be sent: those that still wait as
     /// the sender saw them. Until `settle_by` no sender sends them again, unless their call is recorded to
     /// have ended.
@@ -97,7 +108,7 @@ pub enum CommandReply {
     Ingested,
     /// The messages that may be sent now: those that still wait and are due.
     Sends(Vec<Arc<Message>>),
-    /// The outcomes of calls or effects are durable.
+    /// The outcomes of calls or effects, or a removal, are durable.
     Recorded,
     /// The message after the command.
     Message(Arc<Message>),

@@ -8,6 +8,7 @@ mod account_recovery;
 mod contacts;
 mod conversations;
 mod effects;
+mod erasures;
 mod identities;
 mod merges;
 mod message_changes;
@@ -58,6 +59,15 @@ fn apply_inbound(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<Comm
         AccountCommand::PatchConversation(patch) => conversations::patch_conversation(draft, patch)?,
         AccountCommand::CreateContact(contact) => contacts::create_contact(draft, contact)?,
         AccountCommand::PatchContact { id, patch } => contacts::patch_contact(draft, *id, patch)?,
+        AccountCommand::DeleteContact(id) => erasures::delete_contact(draft, *id)?,
+        AccountCommand::RemoveMessages(ids) => {
+            erasures::remove_messages(draft, ids)?;
+            CommandReply::Recorded
+        }
+        AccountCommand::EndErasure { contact, conversation } => {
+            draft.end_erasure(*contact, *conversation);
+            CommandReply::Recorded
+        }
         AccountCommand::BeginSends { seen, settle_by, .. } => {
             send_attempts::begin_sends(draft, seen, *settle_by)?
         }
@@ -88,6 +98,10 @@ fn apply_inbound(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<Comm
 /// Applies one item of a webhook.
 fn apply_item(draft: &mut Draft<'_>, item: &InboundItem) -> Result<(), RowNotLoaded> {
     let raw = item.raw.as_ref();
+    if draft.is_erased(item)? {
+        draft.skip_erased();
+        return Ok(());
+    }
     match &item.fact {
         InboundFact::Message(message) => messages::receive_message(draft, message, raw),
         InboundFact::Edit(edit) => message_changes::receive_edit(draft, edit, raw),

@@ -3,6 +3,8 @@
 //! Invariants: every row that a reader sees changed carries the draft's instant as `updated_at`; a draft in
 //! which a rule lacked a row never becomes a commit.
 
+mod erasures;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use super::account::Account;
 use super::contact::Contact;
 use super::conversation::Conversation;
 use super::effect::{EffectId, SettledEffect};
+use super::erasure::DeletedContact;
 use super::event::EventKind;
 use super::identity::IdentifierKey;
 use super::inbound::RawItem;
@@ -70,6 +73,16 @@ pub struct AccountChanges {
     pub asks_profile: bool,
     /// Outcomes of effects of hooks.
     pub effects: Vec<SettledEffect>,
+    /// Contacts that go, with their conversations. Their messages are erased afterwards.
+    pub deleted: Vec<DeletedContact>,
+    /// Messages that are no longer kept.
+    pub removed: Vec<MessageId>,
+    /// Keys of what was erased, so that WhatsApp's later items about it are skipped.
+    pub erased_keys: Vec<Arc<str>>,
+    /// Erasures that have ended: contact, and the conversation that it had.
+    pub ended_erasures: Vec<(ContactId, Option<ConversationId>)>,
+    /// Items that were skipped, because what they are about was erased. It is no row.
+    pub skipped_erased: u64,
 }
 
 /// A message that was taken back.
@@ -108,6 +121,10 @@ impl AccountChanges {
             && self.erased.is_empty()
             && self.merges.is_empty()
             && self.effects.is_empty()
+            && self.deleted.is_empty()
+            && self.removed.is_empty()
+            && self.erased_keys.is_empty()
+            && self.ended_erasures.is_empty()
     }
 }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::account::Account;
 use super::contact::Contact;
 use super::conversation::Conversation;
+use super::erasure::ErasedEvent;
 use super::identity::Identifier;
 use super::inbound::FieldNotice;
 use super::message::Message;
 use super::status::MessageStatus;
 use super::time::Timestamp;
-use crate::ids::{ContactId, EventId, MessageId};
+use crate::ids::{ContactId, ConversationId, EventId, MessageId};
 
 /// Kind of an event, with the subject as the commit left it at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,17 @@ pub enum EventKind {
     AccountUpdated(Arc<Account>),
     /// A value of a webhook that is shown whole.
     WhatsAppField(FieldNotice),
+    /// A contact was deleted, with everything about it.
+    ContactDeleted(ContactId),
+    /// A conversation was deleted, with its messages.
+    ConversationDeleted {
+        /// The conversation.
+        conversation: ConversationId,
+        /// Its contact, which was deleted too.
+        contact: ContactId,
+    },
+    /// An event of which the data was erased.
+    Erased(ErasedEvent),
 }
 
 impl EventKind {
@@ -100,6 +112,9 @@ impl EventKind {
             Self::ConversationMerged(_) => EventType::ConversationMerged,
             Self::AccountUpdated(_) => EventType::AccountUpdated,
             Self::WhatsAppField(_) => EventType::WhatsAppField,
+            Self::ContactDeleted(_) => EventType::ContactDeleted,
+            Self::ConversationDeleted { .. } => EventType::ConversationDeleted,
+            Self::Erased(erased) => erased.event_type,
         }
     }
 
@@ -113,7 +128,8 @@ impl EventKind {
     #[must_use]
     pub fn type_name(&self) -> Cow<'static, str> {
         match self {
-            Self::WhatsAppField(notice) => Cow::Owned(format!("whatsapp.{}", notice.field)),
+            Self::WhatsAppField(FieldNotice { field, .. })
+            | Self::Erased(ErasedEvent { field: Some(field), .. }) => Cow::Owned(format!("whatsapp.{field}")),
             Self::MessageReceived(_)
             | Self::MessageCreated(_)
             | Self::MessageSent(_)
@@ -129,6 +145,9 @@ impl EventKind {
             | Self::ContactCreated(_)
             | Self::ContactUpdated(_)
             | Self::ContactIdentityUpdated { .. }
+            | Self::ContactDeleted(_)
+            | Self::ConversationDeleted { .. }
+            | Self::Erased(ErasedEvent { field: None, .. })
             | Self::AccountUpdated(_) => Cow::Borrowed(self.as_str()),
         }
     }
@@ -156,6 +175,9 @@ impl EventKind {
             | Self::ContactCreated(_)
             | Self::ContactUpdated(_)
             | Self::ContactIdentityUpdated { .. }
+            | Self::ContactDeleted(_)
+            | Self::ConversationDeleted { .. }
+            | Self::Erased(_)
             | Self::AccountUpdated(_)
             | Self::WhatsAppField(_) => return,
         };
@@ -166,8 +188,41 @@ impl EventKind {
         }
     }
 
-    /// Contact that the event is about; [`ContactId::NONE`] for an event of the account itself. A contact has one
-    /// conversation, so events with the same contact belong to the same conversation.
+    /// Removes the data of the event, but for its type.
+    pub(super) fn erase_data(&mut self) {
+        let field = if let Self::WhatsAppField(notice) = self { Some(notice.field.clone()) } else { None };
+        *self = Self::Erased(ErasedEvent { event_type: self.event_type(), field });
+    }
+
+    /// Message that the event shows.
+    #[must_use]
+    pub const fn message(&self) -> Option<&Message> {
+        match self {
+            Self::MessageReceived(message)
+            | Self::MessageCreated(message)
+            | Self::MessageSent(message)
+            | Self::MessageRevoked(message)
+            | Self::MessageEdited { message, .. }
+            | Self::MessageStatus { message, .. }
+            | Self::MessageStatusReported { message, .. } => Some(message),
+            Self::ConversationCreated(_)
+            | Self::ConversationAssigned(_)
+            | Self::ConversationClosed(_)
+            | Self::ConversationUpdated(_)
+            | Self::ConversationMerged(_)
+            | Self::ConversationDeleted { .. }
+            | Self::ContactCreated(_)
+            | Self::ContactUpdated(_)
+            | Self::ContactIdentityUpdated { .. }
+            | Self::ContactDeleted(_)
+            | Self::AccountUpdated(_)
+            | Self::WhatsAppField(_)
+            | Self::Erased(_) => None,
+        }
+    }
+
+    /// Contact that the event is about; [`ContactId::NONE`] for an event of the account itself, and for one without
+    /// data. A contact has one conversation, so events with the same contact belong to the same conversation.
     #[must_use]
     pub const fn contact_id(&self) -> ContactId {
         match self {
@@ -186,7 +241,8 @@ impl EventKind {
             Self::ContactCreated(contact)
             | Self::ContactUpdated(contact)
             | Self::ContactIdentityUpdated { contact, .. } => contact.id,
-            Self::AccountUpdated(_) | Self::WhatsAppField(_) => ContactId::NONE,
+            Self::ContactDeleted(contact) | Self::ConversationDeleted { contact, .. } => *contact,
+            Self::AccountUpdated(_) | Self::WhatsAppField(_) | Self::Erased(_) => ContactId::NONE,
         }
     }
 }
@@ -233,6 +289,8 @@ event_types! {
     MessageStatusReported = "message.status_reported",
     ContactIdentityUpdated = "contact.identity_updated",
     ConversationMerged = "conversation.merged",
+    ContactDeleted = "contact.deleted",
+    ConversationDeleted = "conversation.deleted",
     AccountUpdated = "account.updated",
     WhatsAppField = "whatsapp.*",
 }

@@ -8,6 +8,7 @@ use super::message::{Direction, MessageError, MessageKind};
 use super::message_details::{MessageContext, MessageSource, ReactionTo};
 use super::status::MessageStatus;
 use super::time::Timestamp;
+use super::wamid::wamid_key;
 use crate::ids::MessageId;
 
 /// Role of a raw item for the message that it is kept for.
@@ -60,9 +61,30 @@ pub struct RawItem {
 pub struct InboundItem {
     /// Its statement.
     pub fact: InboundFact,
-    /// The item as it came. Of what becomes an event whole, and of news about the account in it, the value; its key
+    /// The item as it came. Of what becomes an event whole, and of news and choices in it, the value; its key
     /// is equal when WhatsApp repeats it. `None` for what only accompanies another item.
     pub raw: Option<RawItem>,
+}
+
+impl InboundItem {
+    /// Keys under which an erasure remembers what the item is about: of the message, and of the value.
+    #[must_use]
+    pub fn erasure_keys(&self) -> Vec<Arc<str>> {
+        match &self.fact {
+            InboundFact::Message(message) => vec![wamid_key(&message.wamid)],
+            InboundFact::Edit(edit) => vec![wamid_key(&edit.wamid)],
+            InboundFact::Revoke(revoke) => vec![wamid_key(&revoke.wamid)],
+            InboundFact::Status(report) => {
+                let echo = report.echo.map(|id| id.to_string().into());
+                std::iter::once(wamid_key(&report.wamid)).chain(echo).collect()
+            }
+            InboundFact::Call(call) => vec![wamid_key(&call.call_id)],
+            InboundFact::Field(_) | InboundFact::Preference(_) | InboundFact::RawOnly => {
+                self.raw.iter().map(|raw| raw.wamid_key.clone()).collect()
+            }
+            InboundFact::Person(_) | InboundFact::Account(_) => Vec::new(),
+        }
+    }
 }
 
 /// Statement of an item.

@@ -4,6 +4,8 @@
 //! names the key, so no rule can take "not loaded" for "absent". Absence is recorded for keys that were loaded,
 //! never concluded from silence.
 
+mod erasures;
+
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -80,6 +82,10 @@ pub struct LoadedRows {
     notices: LoadedKeys<Arc<str>, ()>,
     /// Whole sets: a run without an entry is not loaded.
     effects: HashMap<RunId, BTreeSet<u32>>,
+    /// What was erased, by its keys.
+    erased: LoadedKeys<Arc<str>, ()>,
+    /// Whole sets, by the contact that others were merged into: one without an entry is not loaded.
+    merged: HashMap<ContactId, BTreeSet<ContactId>>,
 }
 
 impl LoadedRows {
@@ -97,6 +103,8 @@ impl LoadedRows {
         needs.parked.iter().for_each(|wamid| facts.put_absent_parked(wamid));
         needs.notices.iter().for_each(|key| facts.notices.put_absent(key.clone()));
         facts.effects.extend(needs.runs.iter().map(|run| (*run, BTreeSet::new())));
+        needs.erased.iter().for_each(|key| facts.put_absent_erased(key));
+        facts.merged.extend(needs.merged.iter().map(|id| (*id, BTreeSet::new())));
         facts
     }
 
@@ -109,6 +117,10 @@ impl LoadedRows {
         self.messages.merge_keys(other.messages);
         self.message_by_wamid.merge_keys(other.message_by_wamid);
         self.notices.merge_keys(other.notices);
+        self.erased.merge_keys(other.erased);
+        for (key, set) in other.merged {
+            self.merged.entry(key).or_insert(set);
+        }
         for (key, ids) in other.unread {
             self.unread.entry(key).or_insert(ids);
         }

@@ -36,6 +36,10 @@ pub enum RowNeed {
     UnreadMessages(ConversationId),
     /// The pending effects of a run of a hook.
     PendingEffects(RunId),
+    /// The fact that something was erased, by one of its keys; see `InboundItem::erasure_keys`.
+    ErasedKey(Arc<str>),
+    /// The contacts that were merged into a contact, directly or through others.
+    MergedContacts(ContactId),
 }
 
 /// A rule looked up a key that was not loaded, so it cannot decide.
@@ -64,6 +68,10 @@ pub struct RowNeeds {
     pub unread: BTreeSet<ConversationId>,
     /// Runs of hooks with pending effects to load.
     pub runs: BTreeSet<RunId>,
+    /// Keys of what may have been erased.
+    pub erased: BTreeSet<Arc<str>>,
+    /// Contacts of which the merged ones are needed.
+    pub merged: BTreeSet<ContactId>,
 }
 
 impl RowNeeds {
@@ -105,6 +113,12 @@ impl RowNeeds {
             RowNeed::PendingEffects(run) => {
                 self.runs.insert(run);
             }
+            RowNeed::ErasedKey(key) => {
+                self.erased.insert(key);
+            }
+            RowNeed::MergedContacts(id) => {
+                self.merged.insert(id);
+            }
         }
     }
 
@@ -125,6 +139,11 @@ impl RowNeeds {
             AccountCommand::PatchContact { id, .. } => {
                 self.contacts.insert(*id);
             }
+            AccountCommand::DeleteContact(id) => {
+                self.contacts.insert(*id);
+                self.merged.insert(*id);
+            }
+            AccountCommand::RemoveMessages(ids) => self.messages.extend(ids),
             AccountCommand::BeginSends { seen, .. } => self.messages.extend(seen.iter().map(|one| one.id)),
             AccountCommand::RecordSends(ended) => {
                 for (id, outcome) in ended {
@@ -136,7 +155,9 @@ impl RowNeeds {
                 }
             }
             AccountCommand::CarryOut(orders) => orders.iter().for_each(|order| self.add_order(order)),
-            AccountCommand::RecordProbe(_) | AccountCommand::Configure(_) => {}
+            AccountCommand::EndErasure { .. }
+            | AccountCommand::RecordProbe(_)
+            | AccountCommand::Configure(_) => {}
         }
     }
 
@@ -176,6 +197,7 @@ impl RowNeeds {
     }
 
     fn add_inbound(&mut self, item: &InboundItem) {
+        self.erased.extend(item.erasure_keys());
         match &item.fact {
             InboundFact::Message(message) => self.add_message(message),
             InboundFact::Edit(edit) => self.add_wamid(&edit.wamid),

@@ -186,8 +186,9 @@ impl WebhookReader {
             }
         };
         for fact in facts {
-            let of_account = matches!(fact, InboundFact::Account(_));
-            let raw = of_account.then(|| notice_item(place, &place.field, value));
+            // Its key tells that the value came before, and that it was erased.
+            let of_value = matches!(fact, InboundFact::Account(_) | InboundFact::Preference(_));
+            let raw = of_value.then(|| notice_item(place, &place.field, value));
             self.keep_item(place, InboundItem { fact, raw });
         }
     }

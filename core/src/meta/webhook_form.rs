@@ -93,8 +93,12 @@ impl<'a> MetaForm<'a> {
             | EventKind::ContactCreated(_)
             | EventKind::ContactUpdated(_)
             | EventKind::ContactIdentityUpdated { .. }
+            | EventKind::ContactDeleted(_)
+            | EventKind::ConversationDeleted { .. }
             | EventKind::AccountUpdated(_)
             | EventKind::WhatsAppField(_) => Self::Other,
+            // Meta's form has nothing without content.
+            EventKind::Erased(_) => Self::Hidden,
         }
     }
 

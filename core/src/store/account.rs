@@ -12,7 +12,7 @@ use super::engine::{EngineRow, RowFields};
 use super::profile_row::ProfileRow;
 use super::row::{RowPlace, RowText, json_text};
 use super::{
-    AccountActivation, AccountCommit, CommitFloor, InsertedAccount, Store, StoreError, conversation,
+    AccountActivation, AccountCommit, CommitFloor, InsertedAccount, Store, StoreError, conversation, erasure,
 };
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use crate::ids::{AccountId, NodeId, OrganisationId};
@@ -159,7 +159,7 @@ pub(super) fn numbers_of(rows: &[EngineRow]) -> Result<std::collections::HashSet
 
 impl Store {
     pub(super) async fn load_accounts(&self) -> Result<Vec<Account>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM accounts ORDER BY number");
+        let sql = format!("SELECT {COLUMNS} FROM accounts WHERE deleted_at IS NULL ORDER BY number");
         self.engine
             .fetch_rows(sql, Vec::new())
             .await?
@@ -169,7 +169,9 @@ impl Store {
     }
 
     pub(super) async fn accounts_changed(&self, after: i64) -> Result<Vec<Account>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM accounts WHERE directory_revision > $1 ORDER BY number");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM accounts WHERE directory_revision > $1 AND deleted_at IS NULL ORDER BY number"
+        );
         let rows = self.engine.fetch_rows(sql, vec![after.into()]).await?;
         rows.iter().map(|row| read_account(&mut row.read_fields(TABLE))).collect()
     }
@@ -267,6 +269,11 @@ impl Store {
         let has_pending = !snapshot.fetch_rows(sql, vec![account_number.into()]).await?.is_empty();
         let sql = "SELECT wamid_key FROM parked_items WHERE account = $1 LIMIT 1";
         let has_parked = !snapshot.fetch_rows(sql, vec![account_number.into()]).await?.is_empty();
+        let rows = snapshot.fetch_rows(erasure::CONVERSATIONS, vec![account_number.into()]).await?;
+        let (erasing, is_erasing) = (erasure::read_conversations(&rows)?, !rows.is_empty());
+        let sql = "SELECT digest FROM erased_keys WHERE account = $1 LIMIT 1";
+        let rows = snapshot.fetch_rows(sql, vec![account_number.into()]).await?;
+        let has_erased = is_erasing || !rows.is_empty();
         snapshot.end_reads().await?;
         Ok(Some(AccountActivation {
             account,
@@ -279,6 +286,7 @@ impl Store {
             complete,
             has_pending,
             has_parked,
+            erasing: has_erased.then_some(erasing),
         }))
     }
 }

@@ -15,6 +15,7 @@ use super::delivery_body;
 use super::dialect::{BulkStatement, Dialect};
 use super::effect::{self, SettledRow};
 use super::engine::{EngineRow, Sql, SqlArg, WriteConnection};
+use super::erasure::{self, DeletedRow, EndedRow, ErasedKeyRow, FreedRow, RemovedRow};
 use super::event::{self, ErasedEventRow, EventRow};
 use super::idempotency::{self, RecordRow};
 use super::identifier::{self, IdentifierRow};
@@ -65,6 +66,11 @@ impl WriteOutcome {
 #[derive(Default)]
 struct BatchRows<'a> {
     accounts: Vec<AccountRow<'a>>,
+    deleted: Vec<DeletedRow<'a>>,
+    freed: Vec<FreedRow>,
+    removed: Vec<RemovedRow>,
+    erased_keys: Vec<ErasedKeyRow>,
+    ended_erasures: Vec<EndedRow>,
     contacts: Vec<ContactRow<'a>>,
     identifiers: Vec<IdentifierRow>,
     conversations: Vec<ConversationRow<'a>>,
@@ -92,6 +98,13 @@ impl<'a> BatchRows<'a> {
         let number = commit.account_number;
         let changes = &commit.changes;
         self.accounts.extend(changes.account.iter().map(|row| AccountRow::from_account(number, row)));
+        self.deleted.extend(DeletedRow::from_commit(commit));
+        self.freed.extend(FreedRow::from_changes(number, changes));
+        self.removed.extend(RemovedRow::from_changes(number, changes));
+        let erased_at = commit.at.millis();
+        let keys = changes.erased_keys.iter();
+        self.erased_keys.extend(keys.map(|key| ErasedKeyRow::from_key(number, key, erased_at)));
+        self.ended_erasures.extend(EndedRow::from_changes(number, changes));
         self.contacts.extend(changes.contacts.values().map(|row| ContactRow::with_search(number, row)));
         self.conversations.extend(
             changes.conversations.values().map(|row| ConversationRow::from_conversation(number, row)),
@@ -123,6 +136,14 @@ impl<'a> BatchRows<'a> {
     /// out, because the fence writes to them too.
     fn to_statements(&self) -> Result<Vec<(&'static BulkStatement, String)>, sqlx::Error> {
         let each = [
+            bulk_rows(&erasure::DELETE_CONTACTS, &self.deleted),
+            bulk_rows(&erasure::DELETE_CONVERSATIONS, &self.deleted),
+            bulk_rows(&erasure::HOLD_MESSAGES, &self.deleted),
+            bulk_rows(&erasure::INSERT, &self.deleted),
+            bulk_rows(&erasure::DELETE_IDENTIFIERS, &self.freed),
+            bulk_rows(&erasure::DELETE_MESSAGES, &self.removed),
+            bulk_rows(&erasure::INSERT_KEYS, &self.erased_keys),
+            bulk_rows(&erasure::END, &self.ended_erasures),
             bulk_rows(&contact::UPSERT, &self.contacts),
             bulk_rows(&identifier::UPSERT, &self.identifiers),
             bulk_rows(&conversation::UPSERT, &self.conversations),

@@ -27,7 +27,7 @@ pub(super) const COLUMNS: &str = "id, subscription_id, organisation_id, account,
      contact_id, status, attempts, attempt_count, tries, next_attempt_at, created_at, updated_at, replays";
 
 /// Inserts all rows of an array, if the subscriber's cursor has just been moved past their events. The body of a
-/// message that was taken back since it was rendered is not kept.
+/// message that was taken back or removed since it was rendered is not kept.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, sequence, event_id, \
@@ -35,9 +35,9 @@ INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, s
     message_id, body) \
 SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
     r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
-    r.created_at, r.updated_at, r.message_id, CASE WHEN r.body IS NOT NULL AND NOT EXISTS \
+    r.created_at, r.updated_at, r.message_id, CASE WHEN r.body IS NOT NULL AND EXISTS \
         (SELECT 1 FROM messages m WHERE m.account = r.account AND m.id = r.message_id \
-        AND m.content = '' AND m.payload = '{}') THEN r.body END \
+        AND NOT (m.content = '' AND m.payload = '{}')) THEN r.body END \
 FROM {rows} WHERE EXISTS (SELECT 1 FROM delivery_cursors \
     WHERE subscriber = $2 AND account = $3 AND cursor = $4) \
 ON CONFLICT (subscription_id, account, sequence) DO NOTHING",
@@ -71,9 +71,9 @@ INSERT INTO webhook_deliveries (id, subscription_id, organisation_id, account, s
     message_id, body) \
 SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.event_id, \
     r.event_type, r.contact_id, r.status, r.attempts, r.attempt_count, r.tries, r.next_attempt_at, \
-    r.created_at, r.updated_at, r.message_id, CASE WHEN r.body IS NOT NULL AND NOT EXISTS \
+    r.created_at, r.updated_at, r.message_id, CASE WHEN r.body IS NOT NULL AND EXISTS \
         (SELECT 1 FROM messages m WHERE m.account = r.account AND m.id = r.message_id \
-        AND m.content = '' AND m.payload = '{}') THEN r.body END \
+        AND NOT (m.content = '' AND m.payload = '{}')) THEN r.body END \
 FROM {rows} WHERE EXISTS (SELECT 1 FROM webhook_subscriptions s \
     WHERE s.id = r.subscription_id AND s.deleted_at IS NULL) \
 ON CONFLICT (subscription_id, account, sequence) DO UPDATE SET status = 'pending', tries = 0, \

@@ -27,7 +27,8 @@ pub(super) enum ColumnKind {
 #[derive(Debug)]
 pub(super) struct BulkStatement {
     /// SQL text. `{rows}` becomes the rows, a table called `r`. `{same t.a = r.b}` becomes that condition, in
-    /// a form that looks up few rows of `t`. `{erased t.a}` becomes the snapshot of a message's event in `t.a`,
+    /// a form that looks up few rows of `t`. `{listed t.a = r.b}` becomes a condition that holds for each row of `t`
+    /// with such a row, and that lets an index be used where `r` is not joined. `{erased t.a}` becomes the snapshot of a message's event in `t.a`,
     /// without the content of the message.
     pub(super) text: &'static str,
     /// The columns that the text reads from `r`: keys of each object of the array.
@@ -54,7 +55,15 @@ impl Dialect {
             text = text + before + &self.same_row(bulk, condition, argument);
             rest = after;
         }
-        text = (text + rest).replace("{rows}", rows);
+        let whole = text + rest;
+        let (mut text, mut rest) = (String::new(), whole.as_str());
+        while let Some((before, from)) = rest.split_once("{listed ")
+            && let Some((condition, after)) = from.split_once('}')
+        {
+            text = text + before + &self.listed_values(bulk, condition, argument).unwrap_or_default();
+            rest = after;
+        }
+        let text = (text + rest).replace("{rows}", rows);
         if let Some((before, from)) = text.split_once("{erased ")
             && let Some((column, after)) = from.split_once('}')
         {
@@ -82,18 +91,24 @@ impl Dialect {
     /// PostgreSQL cannot know how many rows the array holds, and so would scan a whole table rather than look
     /// rows up one by one. It assumes that an array of values is short.
     fn same_row(self, bulk: &BulkStatement, condition: &str, argument: usize) -> String {
-        let sides = condition.split_once(" = r.");
-        match (self, sides) {
-            (Self::Postgres, Some((column, name))) => {
-                let number = bulk.columns.contains(&(name, ColumnKind::Int));
-                let kind = if number { "bigint" } else { "text" };
-                format!(
-                    "{condition} AND {column} = ANY (ARRAY(SELECT wanted.{name} \
-                     FROM json_to_recordset(${argument}::json) AS wanted({name} {kind})))"
-                )
-            }
+        match (self, self.listed_values(bulk, condition, argument)) {
+            (Self::Postgres, Some(listed)) => format!("{condition} AND {listed}"),
             (Self::Sqlite, _) | (Self::Postgres, None) => condition.to_owned(),
         }
+    }
+
+    /// Returns the condition that a column has one of the array's values; SQLite needs none.
+    fn listed_values(self, bulk: &BulkStatement, condition: &str, argument: usize) -> Option<String> {
+        let (column, name) = condition.split_once(" = r.")?;
+        let number = bulk.columns.contains(&(name, ColumnKind::Int));
+        let kind = if number { "bigint" } else { "text" };
+        Some(match self {
+            Self::Sqlite => "true".to_owned(),
+            Self::Postgres => format!(
+                "{column} = ANY (ARRAY(SELECT wanted.{name} \
+                 FROM json_to_recordset(${argument}::json) AS wanted({name} {kind})))"
+            ),
+        })
     }
 
     /// Returns the rows of the JSON array in this argument, as a table called `r`.

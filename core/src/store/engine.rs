@@ -7,6 +7,7 @@ mod checkpoints;
 mod database_lock;
 mod engine_row;
 mod migrations;
+mod page_scrub;
 mod postgres;
 mod sql_arg;
 mod sqlite;
@@ -23,6 +24,7 @@ use tracing::Instrument as _;
 use self::checkpoints::CheckpointTask;
 pub use self::database_lock::{DatabaseLock, DatabaseTenure};
 pub(super) use self::engine_row::{EngineRow, RowFields};
+pub(super) use self::page_scrub::NOTE_REMNANTS;
 pub(super) use self::sql_arg::SqlArg;
 use self::statement_name::StatementName;
 use super::StoreError;
@@ -135,6 +137,14 @@ impl Engine {
             EngineDatabase::Postgres(db) => EngineConnection::Postgres(db.open_writer().await?),
         };
         Ok(WriteConnection { connection, executed: self.executed.clone() })
+    }
+
+    /// Removes what erasures have left in the file. To be called when every connection is closed.
+    pub(super) async fn scrub_file(&self) -> Result<(), sqlx::Error> {
+        match &self.database {
+            EngineDatabase::Sqlite(db) => db.scrub_file().await,
+            EngineDatabase::Postgres(_) => Ok(()),
+        }
     }
 
     /// Closes the connections that read.

@@ -2,10 +2,11 @@
 //!
 //! Invariant: an event holds its subject as the commit left it, in the subject's own row form, so that it can
 //! be delivered again after the subject has changed. Events are never changed, except that the content of a
-//! message that its author took back goes from all of them.
+//! message that its author took back goes from all of them, and that an erasure leaves only number, id and type.
 
 mod event_row;
 mod page;
+mod subjects;
 
 use serde::Serialize;
 

@@ -24,13 +24,15 @@ const CLAIMS_MAX: i64 = 1000;
 /// refuses. 86 400 000 is [`IdempotencyRecord::KEPT`] in milliseconds.
 pub(super) const UPSERT: BulkStatement = BulkStatement {
     text: "\
-INSERT INTO idempotency_records (organisation_id, key, fingerprint, status, body, created_at, claimed_by) \
-SELECT r.organisation_id, r.key, r.fingerprint, r.status, r.body, r.created_at, r.claimed_by \
+INSERT INTO idempotency_records \
+    (organisation_id, key, fingerprint, status, body, created_at, claimed_by, contact_id) \
+SELECT r.organisation_id, r.key, r.fingerprint, r.status, r.body, r.created_at, r.claimed_by, r.contact_id \
 FROM {rows} WHERE true \
 ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
     status = CASE WHEN (idempotency_records.status = 0 AND idempotency_records.claimed_by = excluded.claimed_by) \
         OR idempotency_records.created_at < excluded.created_at - 86400000 THEN excluded.status END, \
-    body = excluded.body, created_at = excluded.created_at, claimed_by = excluded.claimed_by",
+    body = excluded.body, created_at = excluded.created_at, claimed_by = excluded.claimed_by, \
+    contact_id = excluded.contact_id",
     columns: &[
         ("account", ColumnKind::Int),
         ("organisation_id", ColumnKind::Text),
@@ -40,6 +42,7 @@ ON CONFLICT (organisation_id, key) DO UPDATE SET fingerprint = excluded.fingerpr
         ("body", ColumnKind::Text),
         ("created_at", ColumnKind::Int),
         ("claimed_by", ColumnKind::Text),
+        ("contact_id", ColumnKind::Text),
     ],
 };
 
@@ -55,6 +58,7 @@ pub(super) struct RecordRow<'a> {
     body: &'a str,
     created_at: i64,
     claimed_by: Option<String>,
+    contact_id: Option<String>,
 }
 
 impl<'a> RecordRow<'a> {
@@ -69,6 +73,7 @@ impl<'a> RecordRow<'a> {
             body: &record.body,
             created_at: record.created_at.millis(),
             claimed_by: record.claimed_by.map(|node| node.to_string()),
+            contact_id: record.contact_id.map(|id| id.to_string()),
         }
     }
 }
@@ -92,6 +97,7 @@ fn read_record(row: &EngineRow, organisation_id: OrganisationId) -> Result<KeySt
             body: body.into(),
             created_at,
             claimed_by,
+            contact_id: None,
             key: key.as_str().into(),
         })),
     }
@@ -140,7 +146,7 @@ impl Store {
             "INSERT INTO idempotency_records \
                  (organisation_id, key, fingerprint, status, body, created_at, claimed_by) \
              VALUES ($1, $2, $3, 0, '', $4, $5) \
-             ON CONFLICT (organisation_id, key) DO UPDATE SET status = 0, body = '', \
+             ON CONFLICT (organisation_id, key) DO UPDATE SET status = 0, body = '', contact_id = NULL, \
                  created_at = excluded.created_at, claimed_by = excluded.claimed_by \
              WHERE idempotency_records.created_at < $6 \
                  OR (idempotency_records.status = 0 AND (idempotency_records.claimed_by = excluded.claimed_by \

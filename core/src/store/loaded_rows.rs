@@ -149,19 +149,37 @@ pub(super) fn conversations_statement(
 }
 
 impl Store {
-    /// Loads the keys of these needs. Each is in the result, present or absent.
+    /// Loads the keys of these needs. Each is in the result, present or absent. Messages of the conversations
+    /// `erasing` are absent, and counted as erased.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn load_rows(&self, account_number: i64, needs: &RowNeeds) -> Result<LoadedRows, StoreError> {
+    pub async fn load_rows(
+        &self,
+        account_number: i64,
+        needs: &RowNeeds,
+        erasing: &BTreeSet<ConversationId>,
+    ) -> Result<LoadedRows, StoreError> {
         let dialect = self.engine.dialect();
         let mut facts = LoadedRows::all_absent(needs);
+        for key in self.erased_keys(account_number, &needs.erased).await? {
+            facts.put_erased(key);
+        }
+        for id in &needs.merged {
+            for merged in self.merged_contacts(account_number, *id).await? {
+                facts.put_merged(*id, merged);
+            }
+        }
         for statement in [
             messages_statement(dialect, account_number, needs)?,
             unread_statement(dialect, account_number, needs)?,
         ] {
             for message in message::read_all(&self.fetch_wanted(statement).await?)? {
-                facts.put_message(message);
+                if erasing.contains(&message.conversation_id) {
+                    message.erasure_keys().into_iter().for_each(|key| facts.put_erased(key));
+                } else {
+                    facts.put_message(message);
+                }
             }
         }
         for row in &self.fetch_wanted(parked_statement(dialect, account_number, needs)?).await? {

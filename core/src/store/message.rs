@@ -6,15 +6,16 @@
 //! forms of one id of WhatsApp's, and a message is found by it. A pending message without `next_attempt_at` is
 //! held by WhatsApp, and waits for nothing here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::details_row::{ContextRow, DetailsRow};
-use super::dialect::{BulkStatement, ColumnKind};
+use super::dialect::{BulkStatement, ColumnKind, Dialect};
 use super::engine::{EngineRow, SqlArg};
 use super::message_progress::history_row;
-use super::row::{RowPlace, RowText, instant_millis};
+use super::row::{RowPlace, RowText, instant_millis, json_array};
 use super::{Store, StoreError};
 use crate::domain::address::Address;
 use crate::domain::due_time::DueTime;
@@ -256,8 +257,14 @@ pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Message>>, StoreErr
     rows.iter().map(|row| Ok(Arc::new(MessageRow::read_row(row)?.into_message()?))).collect()
 }
 
-/// Returns the statement and the values of one page, one row longer than the page.
-pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec<SqlArg>) {
+/// Returns the statement and the values of one page, one row longer than the page. Messages of the conversations
+/// `erasing` are left out.
+pub(super) fn page_statement(
+    dialect: Dialect,
+    account: i64,
+    query: &MessageQuery,
+    erasing: &BTreeSet<ConversationId>,
+) -> Result<(String, Vec<SqlArg>), StoreError> {
     let mut sql = format!("SELECT {COLUMNS} FROM messages WHERE account = $1");
     let mut args = vec![SqlArg::from(account)];
     let mut narrow = |condition: &str, value: SqlArg| {
@@ -281,13 +288,18 @@ pub(super) fn page_statement(account: i64, query: &MessageQuery) -> (String, Vec
     if let Some(bound) = before.into_iter().chain(query.after).min() {
         narrow("id <", bound.to_string().into());
     }
+    if !erasing.is_empty() {
+        let names: Vec<String> = erasing.iter().map(ToString::to_string).collect();
+        args.push(json_array(&names)?.into());
+        sql = format!("{sql} AND NOT (conversation_id {})", dialect.in_texts(args.len()));
+    }
     args.push(SqlArg::from(i64::try_from(query.limit.rows() + 1).ok()));
     let sql = format!("{sql} ORDER BY id DESC LIMIT ${}", args.len());
-    (sql, args)
+    Ok((sql, args))
 }
 
 impl Store {
-    /// Returns a page of messages, newest first.
+    /// Returns a page of messages, newest first, without those of the conversations `erasing`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -295,8 +307,9 @@ impl Store {
         &self,
         account_number: i64,
         query: &MessageQuery,
+        erasing: &BTreeSet<ConversationId>,
     ) -> Result<RowPage<Arc<Message>>, StoreError> {
-        let (sql, args) = page_statement(account_number, query);
+        let (sql, args) = page_statement(self.engine.dialect(), account_number, query, erasing)?;
         let rows = self.engine.fetch_rows(sql, args).await?;
         Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }

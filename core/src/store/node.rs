@@ -237,7 +237,7 @@ impl Store {
         };
         let sql = format!(
             "SELECT a.epoch, {}, {}, {}, n.id, n.address FROM accounts a \
-             LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $2 WHERE a.number = $1",
+             LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $2 WHERE a.number = $1 AND a.deleted_at IS NULL",
             flag_column("a.revision < $3 OR a.sequence < $4"),
             flag_column(&is_over),
             flag_column(is_member),

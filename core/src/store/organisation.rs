@@ -20,8 +20,17 @@ const ORGANISATION: &str =
     "id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at, row_version";
 
 fn read_organisation(row: &EngineRow) -> Result<Organisation, StoreError> {
+    read_columns(&mut row.read_fields("organisations"))
+}
+
+/// Reads a tenant, and the instant of its deletion.
+fn read_tombstone(row: &EngineRow) -> Result<(Organisation, Option<i64>), StoreError> {
+    let mut fields = row.read_fields("organisations");
+    Ok((read_columns(&mut fields)?, fields.opt_int()?))
+}
+
+fn read_columns(fields: &mut RowFields<'_>) -> Result<Organisation, StoreError> {
     const TABLE: &str = "organisations";
-    let mut fields = row.read_fields(TABLE);
     let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
     Ok(Organisation {
@@ -122,6 +131,8 @@ pub struct DirectoryChanges {
     pub rows: DirectoryRows,
     /// Keys that were revoked.
     pub revoked: Vec<ApiKeyId>,
+    /// Tenants that were deleted, with everything that they owned.
+    pub deleted: Vec<OrganisationId>,
 }
 
 impl Store {
@@ -134,10 +145,17 @@ impl Store {
         let revision = self.directory_revision().await?;
         let mut changes = DirectoryChanges { revision, ..DirectoryChanges::default() };
         let since = || vec![after.into()];
-        let sql =
-            format!("SELECT {ORGANISATION} FROM organisations WHERE directory_revision > $1 ORDER BY id");
-        let rows = self.engine.fetch_rows(sql, since()).await?;
-        changes.rows.organisations = rows.iter().map(read_organisation).collect::<Result<_, _>>()?;
+        let sql = format!(
+            "SELECT {ORGANISATION}, deleted_at FROM organisations WHERE directory_revision > $1 ORDER BY id"
+        );
+        for row in &self.engine.fetch_rows(sql, since()).await? {
+            let (organisation, deleted_at) = read_tombstone(row)?;
+            if deleted_at.is_some() {
+                changes.deleted.push(organisation.id);
+            } else {
+                changes.rows.organisations.push(organisation);
+            }
+        }
         let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at, created_by \
                    FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NULL ORDER BY id";
         let rows = self.engine.fetch_rows(sql, since()).await?;
@@ -156,7 +174,7 @@ impl Store {
     }
 
     pub(super) async fn load_organisations(&self) -> Result<Vec<Organisation>, StoreError> {
-        let sql = format!("SELECT {ORGANISATION} FROM organisations ORDER BY id");
+        let sql = format!("SELECT {ORGANISATION} FROM organisations WHERE deleted_at IS NULL ORDER BY id");
         self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_organisation).collect()
     }
 
@@ -176,7 +194,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn find_organisation(&self, id: OrganisationId) -> Result<Option<Organisation>, StoreError> {
-        let sql = format!("SELECT {ORGANISATION} FROM organisations WHERE id = $1");
+        let sql = format!("SELECT {ORGANISATION} FROM organisations WHERE id = $1 AND deleted_at IS NULL");
         let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
         rows.first().map(read_organisation).transpose()
     }
@@ -202,7 +220,7 @@ impl Store {
     ) -> Result<Option<Organisation>, StoreError> {
         let sql = "UPDATE organisations SET name = $2, tier = $3, write_per_minute = $4, \
                    read_per_minute = $5, sandbox = $6, suspended = $7, created_at = $8, \
-                   row_version = row_version + 1 WHERE id = $1 AND row_version = $9 RETURNING id";
+                   row_version = row_version + 1 WHERE id = $1 AND row_version = $9 AND deleted_at IS NULL RETURNING id";
         let written = self.write_organisation(sql.into(), &decided).await?;
         let row_version = decided.row_version.next();
         Ok((!written.is_empty()).then_some(Organisation { row_version, ..decided }))

@@ -27,6 +27,8 @@ pub struct PurgeAges {
     pub idempotency_records: Duration,
     /// Items about messages that never appeared.
     pub parked_items: Duration,
+    /// Keys of what was erased.
+    pub erased_keys: Duration,
     /// Items as they came from WhatsApp.
     pub raw_items: Duration,
     /// The event log.
@@ -43,6 +45,7 @@ impl Default for PurgeAges {
         Self {
             idempotency_records: IdempotencyRecord::KEPT,
             parked_items: 8 * DAY,
+            erased_keys: 30 * DAY,
             raw_items: 30 * DAY,
             events: 30 * DAY,
             deliveries: 30 * DAY,
@@ -68,6 +71,12 @@ pub(super) const PARKED_ITEMS: OldestRows = OldestRows {
     table: "parked_items",
     key: "account, wamid_key, slot",
     which: "parked_at < $1 ORDER BY parked_at LIMIT $2",
+};
+
+pub(super) const ERASED_KEYS: OldestRows = OldestRows {
+    table: "erased_keys",
+    key: "account, digest",
+    which: "erased_at < $1 ORDER BY erased_at LIMIT $2",
 };
 
 /// The oldest parked items of the account $1.
@@ -108,6 +117,16 @@ pub(super) const EFFECTS: OldestRows = OldestRows {
 };
 
 impl OldestRows {
+    /// Names the rows of a table for which a condition holds; the condition has the limit $2.
+    pub(super) const fn matching(table: &'static str, key: &'static str, which: &'static str) -> Self {
+        Self { table, key, which }
+    }
+
+    /// Returns `true` for rows of this table.
+    pub(super) fn is_of(&self, table: &str) -> bool {
+        self.table == table
+    }
+
     /// Returns the statement that removes rows older than $1, at most $2 of them, and returns a row for each.
     pub(super) fn delete_statement(&self, dialect: Dialect) -> String {
         let Self { table, key, which } = self;
@@ -158,6 +177,7 @@ impl Store {
         let steps = [
             (IDEMPOTENCY_RECORDS, ages.idempotency_records),
             (PARKED_ITEMS, ages.parked_items),
+            (ERASED_KEYS, ages.erased_keys),
             (RAW_ITEMS, ages.raw_items),
             (EVENTS, ages.events),
             (DELIVERIES, ages.deliveries),

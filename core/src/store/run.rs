@@ -34,7 +34,8 @@ const OWED: &str = "id, plugin_id, organisation_id, account, sequence, event_id,
 /// Columns that only runs have.
 const OWN: &str = "version_id, cpu_us, wall_us, host_calls, memory_bytes";
 
-/// Inserts all rows of an array, if the subscriber's cursor has just been moved past their events.
+/// Inserts all rows of an array, if the subscriber's cursor has just been moved past their events. An event that was
+/// erased since it was read gets no run.
 pub(super) const INSERT: BulkStatement = BulkStatement {
     text: "\
 INSERT INTO plugin_runs (id, plugin_id, organisation_id, account, sequence, event_id, \
@@ -44,6 +45,8 @@ SELECT r.id, r.subscription_id, r.organisation_id, r.account, r.sequence, r.even
     r.created_at, r.updated_at \
 FROM {rows} WHERE EXISTS (SELECT 1 FROM delivery_cursors \
     WHERE subscriber = $2 AND account = $3 AND cursor = $4) \
+AND NOT EXISTS (SELECT 1 FROM events e WHERE e.account = r.account AND e.sequence = r.sequence \
+    AND e.snapshot = '{}') \
 ON CONFLICT (plugin_id, account, sequence) DO NOTHING",
     columns: delivery::INSERT.columns,
 };

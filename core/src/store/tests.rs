@@ -7,6 +7,7 @@
 mod commits;
 mod delivery_work;
 mod erasure;
+mod erasure_plans;
 mod full_rows;
 mod identifiers;
 mod loaded_rows;
@@ -24,6 +25,7 @@ mod replays;
 mod row_versions;
 mod sqlite;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,6 +113,9 @@ async fn store() -> (Store, Guard) {
     let guard = Guard::chosen().await;
     (guard.open().await, guard)
 }
+
+/// No conversation is being erased.
+const NO_ERASURE: &BTreeSet<ConversationId> = &BTreeSet::new();
 
 /// The only server there is.
 const NODE: NodeId = NodeId::from_bits(1);

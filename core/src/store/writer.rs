@@ -140,10 +140,11 @@ impl WriterTask {
                 self.write_jobs(jobs).await;
             }
         }
-        if let Some(connection) = self.connection.take()
-            && let Err(error) = connection.close_connection().await
-        {
-            // Nothing is lost: the log is replayed when the file is opened again.
+        let Some(connection) = self.connection.take() else { return };
+        let closed = connection.close_connection().await;
+        let scrubbed = async { self.engine.scrub_file().await };
+        if let Err(error) = async { closed.and(scrubbed.await) }.await {
+            // Nothing is lost: the log is replayed, or the file scrubbed, when it is closed the next time.
             tracing::warn!(%error, "the database was not closed cleanly");
         }
     }

@@ -13,7 +13,7 @@ use self::body::{CreateOrganization, OrganizationBody, UpdateOrganization};
 use super::{find_organisation, no_organisation};
 use crate::app::AppState;
 use crate::http::access::OperatorCaller;
-use crate::rest::envelope::{CreatedResponse, DataResponse, PageResponse};
+use crate::rest::envelope::{CreatedResponse, DataResponse, NoContentResponse, PageResponse};
 use crate::rest::error::{OperationError, code_list};
 use crate::rest::json_body::JsonBody;
 use crate::rest::list::PageRequest;
@@ -30,6 +30,8 @@ code_list! {
     OrganizationListFails = [InvalidLimit, InvalidCursor];
     /// Error codes of reading an organization.
     OrganizationGetFails = [InvalidFieldValue, ResourceNotFound];
+    /// Error codes of deleting an organization.
+    OrganizationDeleteFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
     /// Error codes of changing an organization.
     OrganizationUpdateFails = [
         InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
@@ -90,6 +92,28 @@ impl OrganisationsAdmin {
     ) -> Result<DataResponse<OrganizationBody>, OperationError<OrganizationGetFails>> {
         let found = find_organisation(&self.0, org_id.0)?;
         Ok(DataResponse(OrganizationBody::from_organisation(&found)))
+    }
+
+    /// Delete an organization
+    ///
+    /// Everything that it owns goes: keys, users, numbers, contacts, conversations, messages, events, webhook
+    /// subscriptions, plugins, and what was recorded of them. Its keys are refused and its numbers free at once, on
+    /// every node; the rows are removed afterwards, in small steps. Deleting it again changes nothing. What WhatsApp
+    /// sends to its numbers is skipped until they are connected again.
+    #[oai(path = "/admin/v1/organizations/:org_id", method = "delete", operation_id = "deleteOrganization")]
+    async fn delete_organization(
+        &self,
+        _operator: OperatorCaller,
+        /// The organization.
+        org_id: Path<OrganisationId>,
+    ) -> Result<NoContentResponse, OperationError<OrganizationDeleteFails>> {
+        let (accounts, id) = (self.0.accounts.clone(), org_id.0);
+        let deleting = async move { accounts.delete_organisation(id).await };
+        if !self.0.accounts.run_to_end(deleting).await? {
+            return Err(no_organisation().into());
+        }
+        tracing::info!(organisation_id = %id, "operator deleted an organisation");
+        Ok(NoContentResponse)
     }
 
     /// Update an organization

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use kabar_actors::RenderedPage;
 use poem::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
@@ -21,7 +22,7 @@ use super::context::{AdmittedTenant, RequestContext};
 use super::{cors, gzip};
 use crate::app::AppState;
 use crate::http::access::AccessClass;
-use crate::rest::envelope::OpenEnvelope;
+use crate::rest::envelope::{CLOSING, OpenEnvelope};
 use crate::rest::error::{ApiError, ErrorParts};
 use crate::rest::poll::VARIES;
 
@@ -32,6 +33,11 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+
+/// Marks a response with a long body of JSON up to and including `"request_id":"`: it is streamed as it comes, and
+/// completed with the request's id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenStream;
 
 /// Marks a response with an endless body: it is streamed as it comes, never collected or compressed.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +67,11 @@ pub(super) async fn finish_response(
     mut visit: RequestContext,
     mut response: Response,
 ) -> Response {
-    let streamed = response.extensions_mut().remove::<StreamedBody>().is_some();
+    let open = response.extensions_mut().remove::<OpenStream>().is_some();
+    if open {
+        close_stream(&visit, &mut response);
+    }
+    let streamed = open || response.extensions_mut().remove::<StreamedBody>().is_some();
     let body = if streamed { Bytes::new() } else { close_body(&visit, &mut response).await };
     let status = response.status();
     count_response(app, status);
@@ -99,6 +109,15 @@ pub(super) async fn finish_response(
         response.set_body(Body::from_bytes(body));
     }
     response
+}
+
+/// Completes a body that is streamed with the request's id.
+fn close_stream(visit: &RequestContext, response: &mut Response) {
+    let end = [&visit.request_id[..], CLOSING].concat();
+    let end = stream::once(std::future::ready(Ok(Bytes::from(end))));
+    let body = response.take_body().into_bytes_stream().chain(end);
+    response.set_body(Body::from_bytes_stream(body));
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
 }
 
 /// Completes the body with the request's id.

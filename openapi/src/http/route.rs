@@ -198,6 +198,8 @@ resources! {
     Contacts: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Contacts), ["v1" {phone_number_id} "contacts"];
     Contact: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Contacts),
         ["v1" {phone_number_id} "contacts" {contact_id}];
+    ContactExport: Tenant, Json, ResponseOrigin::Operation,
+        ["v1" {phone_number_id} "contacts" {contact_id} "export"];
     Events: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Events), ["v1" {phone_number_id} "events"];
     EventStream: Tenant, Json, ResponseOrigin::Operation, ["v1" {phone_number_id} "events" "stream"];
 

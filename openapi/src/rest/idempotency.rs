@@ -8,12 +8,13 @@ mod fingerprint;
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kabar_actors::{AccountEntry, AccountError, KeyClaim, KeyPermit, KeyedCall, RecordedResponse};
 use kabar_core::domain::account::Account;
 use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
+use kabar_core::ids::ContactId;
 use poem::http::StatusCode;
 use poem::http::header::{HeaderName, HeaderValue};
 use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
@@ -39,6 +40,18 @@ pub(crate) struct IdempotentCall {
     key: Option<Box<str>>,
     method: String,
     path: String,
+    /// The contact that the response shows, of a call outside any account.
+    shown: OnceLock<ContactId>,
+}
+
+impl IdempotentCall {
+    /// Notes the contact that the response shows, so that the recorded response goes when the contact is erased.
+    pub(crate) fn shows_contact(&self, id: ContactId) {
+        if id != ContactId::NONE {
+            // The first one counts; a response shows one.
+            let _known = self.shown.set(id);
+        }
+    }
 }
 
 impl<'a> FromRequest<'a> for IdempotentCall {
@@ -49,7 +62,7 @@ impl<'a> FromRequest<'a> for IdempotentCall {
             return Err(ApiError::invalid_field(IDEMPOTENCY_KEY, "given once").into());
         }
         let path = request.original_uri().path().to_owned();
-        Ok(Self { key, method: request.method().as_str().to_owned(), path })
+        Ok(Self { key, method: request.method().as_str().to_owned(), path, shown: OnceLock::new() })
     }
 }
 
@@ -179,7 +192,10 @@ pub(crate) async fn once_beside<T: ToJSON>(
         Ok(made) => {
             let open = OpenEnvelope::from_value(&made.to_json())?;
             let text = String::from_utf8_lossy(open.head()).into();
-            permit.record_response(RecordedResponse { status: status.as_u16(), body: text }).await?;
+            let contact_id = call.shown.get().copied();
+            permit
+                .record_response(RecordedResponse { status: status.as_u16(), body: text, contact_id })
+                .await?;
             Ok(mark_replayed(envelope::open_response(status, Ok(open)), false))
         }
         Err(refusal) => Ok(mark_replayed(record_refusal(permit, refusal).await?, false)),
@@ -254,7 +270,7 @@ impl<T> ResponseFormat<T> {
     }
 
     fn record(self, made: &T) -> RecordedResponse {
-        recorded_response(self.status, (self.show)(made))
+        recorded_response(self.status, (self.show)(made), None)
     }
 }
 
@@ -282,22 +298,44 @@ impl ReplyFormat {
             Ok(reply) => (self.show)(account, reply),
             Err(refusal) => Err((self.refuse)(*refusal)),
         };
-        recorded_response(self.status, shown)
+        recorded_response(self.status, shown, shown_contact(outcome))
     }
 }
 
-fn recorded_response(status: StatusCode, shown: Result<OpenEnvelope, ApiError>) -> RecordedResponse {
+/// The contact that the response to a command shows.
+fn shown_contact(outcome: &Result<CommandReply, CommandRefusal>) -> Option<ContactId> {
+    match outcome {
+        Ok(CommandReply::Message(message)) => Some(message.contact_id),
+        Ok(CommandReply::Conversation(conversation)) => Some(conversation.contact.id),
+        Ok(CommandReply::Contact(contact)) => Some(contact.id),
+        Ok(
+            CommandReply::Ingested
+            | CommandReply::Sends(_)
+            | CommandReply::Recorded
+            | CommandReply::Account(_),
+        )
+        | Err(_) => None,
+    }
+}
+
+fn recorded_response(
+    status: StatusCode,
+    shown: Result<OpenEnvelope, ApiError>,
+    contact_id: Option<ContactId>,
+) -> RecordedResponse {
     match shown {
-        Ok(open) => {
-            RecordedResponse { status: status.as_u16(), body: String::from_utf8_lossy(open.head()).into() }
-        }
+        Ok(open) => RecordedResponse {
+            status: status.as_u16(),
+            body: String::from_utf8_lossy(open.head()).into(),
+            contact_id,
+        },
         Err(refusal) => recorded_refusal(&refusal),
     }
 }
 
 fn recorded_refusal(refusal: &ApiError) -> RecordedResponse {
     let body = serde_json::to_string(&refusal.parts()).unwrap_or_default();
-    RecordedResponse { status: refusal.code().status().as_u16(), body: body.into() }
+    RecordedResponse { status: refusal.code().status().as_u16(), body: body.into(), contact_id: None }
 }
 
 fn replay_recorded(recorded: &RecordedResponse) -> Result<Response, ApiError> {
@@ -305,6 +343,10 @@ fn replay_recorded(recorded: &RecordedResponse) -> Result<Response, ApiError> {
     if status.is_success() {
         let head = Bytes::copy_from_slice(recorded.body.as_bytes());
         return Ok(envelope::open_response(status, Ok(OpenEnvelope::from_head(head))));
+    }
+    if status == StatusCode::NOT_FOUND && recorded.body.is_empty() {
+        let message = "the first request of this Idempotency-Key was carried out, and what it answered was deleted since";
+        return Ok(ApiError::new(ErrorCode::ResourceNotFound, message).into_response());
     }
     let parts: Option<ErrorParts<'_>> = serde_json::from_str(&recorded.body).ok();
     let refusal = parts.and_then(|parts| ApiError::of_parts(&parts)).ok_or_else(|| {
@@ -357,31 +399,4 @@ impl<T: Type, const STATUS: u16> ApiResponse for IdempotentResponse<T, STATUS> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_printable_ascii() {
-        let read = |bytes: &[u8]| read_key(&HeaderValue::from_bytes(bytes).unwrap()).is_ok();
-        assert!(read(b"a") && read(b"order 17: \"x\"~") && read(&[b'k'; 255]));
-        assert!(!read(b"") && !read(&[b'k'; 256]) && !read(b"a\tb") && !read("é".as_bytes()));
-    }
-
-    #[test]
-    fn remembered_refusals_are_told_again() {
-        let refusal = ApiError::invalid_field("to", "a number");
-        let told = replay_recorded(&recorded_refusal(&refusal)).unwrap();
-        assert_eq!(told.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(told.data::<ApiError>(), Some(&refusal));
-    }
-
-    #[test]
-    fn remembered_successes_are_closed_anew() {
-        let recorded = RecordedResponse { status: 201, body: "{\"data\":1,\"request_id\":\"".into() };
-        let told = replay_recorded(&recorded).unwrap();
-        assert_eq!(told.status(), StatusCode::CREATED);
-        let body = told.data::<OpenEnvelope>().unwrap().close(b"req_2");
-        assert_eq!(&body[..], br#"{"data":1,"request_id":"req_2"}"#);
-        assert!(replay_recorded(&RecordedResponse { status: 400, body: "junk".into() }).is_err());
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Operations on contacts. The account applies a rename to the contact's conversation too.
 
 pub(crate) mod body;
+mod export;
 pub(crate) mod write;
 
 use std::sync::Arc;
@@ -16,10 +17,11 @@ use poem::http::StatusCode;
 use poem_openapi::OpenApi;
 
 use self::body::ContactBody;
+use self::export::{ContactExport, ContactExportResponse};
 use self::write::{CreateContact, UpdateContact};
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
-use crate::rest::envelope::{DataResponse, OpenEnvelope};
+use crate::rest::envelope::{DataResponse, NoContentResponse, OpenEnvelope};
 use crate::rest::error::{ApiError, OperationError, code_list};
 use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ReplyFormat, carry_out_once};
 use crate::rest::json_body::JsonBody;
@@ -40,6 +42,8 @@ code_list! {
         IdempotencyInProgress, ContactAlreadyExists, PayloadTooLarge, UnsupportedMediaType,
         IdempotencyKeyReuse, StorageUnavailable, Overloaded,
     ];
+    /// Error codes of deleting a contact.
+    DeleteFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable, Overloaded];
     /// Error codes of changing a contact.
     UpdateFails = [
         InvalidRequest, InvalidFieldValue, ResourceNotFound, PayloadTooLarge, UnsupportedMediaType,
@@ -153,6 +157,56 @@ impl ContactsApi {
         let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let question = ReadQuery::Contact(contact_id.0);
         Ok(poll(&self.0, &slot, &question, &conditions, false).await?.into())
+    }
+
+    /// Export a contact
+    ///
+    /// All that is kept of the contact: itself and those that were merged into it, its conversation, its messages,
+    /// newest first, with what WhatsApp sent about each and the events that show it, and the events that show the
+    /// contact or the conversation. The response is streamed, and costs one read token; one that breaks off is not
+    /// valid JSON. What plugins keep, and what receivers of webhooks got, is not in it.
+    #[oai(
+        path = "/v1/:phone_number_id/contacts/:contact_id/export",
+        method = "get",
+        operation_id = "exportContact"
+    )]
+    async fn export_contact(
+        &self,
+        tenant: TenantCaller,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        /// The contact.
+        contact_id: Path<ContactId>,
+    ) -> Result<ContactExportResponse, OperationError<GetFails>> {
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+        let found = ContactExport::begin(self.0.store.clone(), slot.current_account(), contact_id.0).await?;
+        let export = found.ok_or_else(|| ApiError::not_found("contact", "contact_id"))?;
+        Ok(ContactExportResponse::from_export(export))
+    }
+
+    /// Delete a contact
+    ///
+    /// Erases the contact with its conversation, its messages, what WhatsApp sent about them, and everything that
+    /// shows them: data of events, bodies of deliveries, runs of plugins, recorded answers. They vanish from every
+    /// answer at once, and from the database within seconds. Events keep `id`, `sequence` and `type`, with `data: {}`;
+    /// `contact.deleted` and `conversation.deleted` tell of it. A contact that was merged stands for the one that is
+    /// left. Messages that wait to be sent are not sent. If the person writes again, that is a new contact.
+    #[oai(
+        path = "/v1/:phone_number_id/contacts/:contact_id",
+        method = "delete",
+        operation_id = "deleteContact"
+    )]
+    async fn delete_contact(
+        &self,
+        tenant: TenantCaller,
+        /// The connected number, by WhatsApp's id of it.
+        phone_number_id: Path<PhoneNumberId>,
+        /// The contact.
+        contact_id: Path<ContactId>,
+    ) -> Result<NoContentResponse, OperationError<DeleteFails>> {
+        let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
+        self.0.accounts.execute_command(&slot, AccountCommand::DeleteContact(contact_id.0), None).await??;
+        Ok(NoContentResponse)
     }
 
     /// Update a contact

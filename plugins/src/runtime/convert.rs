@@ -73,6 +73,9 @@ fn convert_change(kind: &EventKind, data: impl FnOnce() -> String) -> wit::Chang
         | EventKind::MessageStatusReported { .. }
         | EventKind::ContactIdentityUpdated { .. }
         | EventKind::ConversationMerged(_)
+        | EventKind::ContactDeleted(_)
+        | EventKind::ConversationDeleted { .. }
+        | EventKind::Erased(_)
         | EventKind::AccountUpdated(_)
         | EventKind::WhatsAppField(_) => wit::Change::Other(data()),
     }

@@ -84,7 +84,10 @@ fn convert_change(kind: &EventKind, data: impl FnOnce() -> String) -> wit::Chang
             field: notice.field.to_string(),
             value: notice.value.to_string(),
         }),
-        EventKind::MessageStatusReported { .. } => wit::Change::Other(data()),
+        EventKind::MessageStatusReported { .. }
+        | EventKind::ContactDeleted(_)
+        | EventKind::ConversationDeleted { .. }
+        | EventKind::Erased(_) => wit::Change::Other(data()),
     }
 }
 

@@ -68,6 +68,11 @@ pub fn event(kind: EventType) -> SampleEvent {
             merged: None,
         },
         EventType::ConversationMerged => EventKind::ConversationMerged(sample_conversation()),
+        EventType::ContactDeleted => EventKind::ContactDeleted(sample_contact().id),
+        EventType::ConversationDeleted => {
+            let conversation = sample_conversation();
+            EventKind::ConversationDeleted { conversation: conversation.id, contact: conversation.contact.id }
+        }
         EventType::AccountUpdated => EventKind::AccountUpdated(Arc::new(sample_account())),
         EventType::WhatsAppField => EventKind::WhatsAppField(FieldNotice {
             field: "account_alerts".into(),

@@ -99,6 +99,41 @@ pub(crate) async fn bytes_of_keys(url: &str) -> Vec<u8> {
     sqlx::query_scalar::<_, String>(rows).fetch_one(&mut connection).await.unwrap().into_bytes()
 }
 
+/// Returns `true` when a statement gives rows.
+pub(crate) async fn has_rows(url: &str, sql: &'static str) -> bool {
+    if url.starts_with("sqlite:") {
+        let options: SqliteConnectOptions = url.parse().unwrap();
+        let mut connection = options.disable_statement_logging().connect().await.unwrap();
+        let found = sqlx::query(sql).fetch_optional(&mut connection).await.unwrap().is_some();
+        connection.close().await.unwrap();
+        return found;
+    }
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    sqlx::query(sql).fetch_optional(&mut connection).await.unwrap().is_some()
+}
+
+/// All that the database keeps: the bytes of the files, or the text of every row.
+pub(crate) async fn whole_contents(url: &str) -> Vec<u8> {
+    if let Some(file) = url.strip_prefix("sqlite://") {
+        let mut bytes = std::fs::read(file).unwrap();
+        for beside in ["-wal", "-shm", "-journal"] {
+            bytes.extend(std::fs::read(format!("{file}{beside}")).unwrap_or_default());
+        }
+        return bytes;
+    }
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
+    assert!(tables.len() > 20, "{tables:?}");
+    let mut text = String::new();
+    for table in tables {
+        let rows = format!("SELECT coalesce(string_agg(t::text, E'\\n'), '') FROM {table} t");
+        let rows = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(rows));
+        text += &rows.fetch_one(&mut connection).await.unwrap();
+    }
+    text.into_bytes()
+}
+
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
 fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()

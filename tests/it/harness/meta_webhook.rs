@@ -61,6 +61,12 @@ impl InboundWebhook {
         self
     }
 
+    /// With one change of another field.
+    pub(crate) fn field(mut self, field: &str, value: &Value) -> Self {
+        self.entries.push(json!({"id": "102290129340398", "changes": [{"field": field, "value": value}]}));
+        self
+    }
+
     /// With messages to this number, whose authors are called after their number.
     pub(crate) fn messages(self, number: &str, messages: &[Value]) -> Self {
         let card = |message: &Value| {

@@ -45,6 +45,11 @@ impl Lives {
         Child::start_at(self.address, folder, database_url, &self.graph, self.settings).await
     }
 
+    /// The address of its database.
+    pub(crate) fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     /// The tenant's client of a life.
     pub(crate) fn client(&self, child: &Child) -> Client {
         child.anyone.with_token(&self.business.key)

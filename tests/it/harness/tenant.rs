@@ -52,6 +52,10 @@ impl Tenant {
         self.api.post(&self.path(tail), body).await
     }
 
+    pub(crate) async fn delete(&self, tail: &str) -> Answer {
+        self.api.delete(&self.path(tail)).await
+    }
+
     pub(crate) async fn patch(&self, tail: &str, body: &Value) -> Answer {
         self.api.patch(&self.path(tail), body).await
     }

@@ -98,8 +98,14 @@ impl AccountState {
                 rows.put_absent_parked(&wamid);
             }
         }
+        if !self.parts.has_erased {
+            for key in std::mem::take(&mut needs.erased) {
+                rows.put_absent_erased(&key);
+            }
+        }
         if !needs.is_empty() {
-            rows.merge_rows(self.context().store.load_rows(view.account.number, &needs).await?);
+            let store = &self.context().store;
+            rows.merge_rows(store.load_rows(view.account.number, &needs, &view.erasing).await?);
         }
         Ok(())
     }

@@ -95,6 +95,9 @@ impl AccountState {
             }
             Err(error) => return self.refuse_command(batch, error).await,
         };
+        if changes.skipped_erased > 0 {
+            self.context().metrics.note_skipped_items("erased", "", changes.skipped_erased);
+        }
         let claims = batch.iter().zip(&results);
         let records: Vec<_> =
             claims.filter_map(|(work, result)| Some(work.claim.as_ref()?.build_record(result, at))).collect();
@@ -176,11 +179,15 @@ impl AccountState {
         }
         self.count_kept(&changes, &identities);
         self.parts.has_parked |= !changes.parked.is_empty();
+        self.parts.has_erased |= !changes.deleted.is_empty() || !changes.erased_keys.is_empty();
         self.publish_view(view, &changes, (sequence, newest), at);
         if !types.is_empty() {
             self.parts.listener.note_events(self.parts.account.entry(), sequence, types);
         }
         self.ring_sender(&changes).await;
+        if !changes.deleted.is_empty() {
+            self.parts.erasures.request_look(self.parts.account.entry());
+        }
         Ok(())
     }
 
@@ -191,6 +198,9 @@ impl AccountState {
         metrics.raw_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
         metrics.contacts_merged.inc_by(identities.merged);
         metrics.identifiers_learned.inc_by(identities.learned);
+        metrics.contacts_deleted.inc_by(u64::try_from(changes.deleted.len()).unwrap_or(u64::MAX));
+        // Until the next look counts them.
+        metrics.erasures_pending.inc_by(i64::try_from(changes.deleted.len()).unwrap_or(0));
     }
 
     fn publish_view(
@@ -201,6 +211,15 @@ impl AccountState {
         at: Timestamp,
     ) {
         let mut conversations = view.conversations.clone();
+        for id in changes.deleted.iter().filter_map(|deleted| deleted.conversation) {
+            if let Some(gone) = conversations.remove_conversation(id) {
+                self.index.forget_conversation(&gone);
+            }
+            self.index.forget_messages(id);
+        }
+        for id in &changes.removed {
+            self.index.forget_message(*id);
+        }
         for conversation in changes.conversations.values() {
             conversations.put_conversation(conversation.clone());
             self.index.index_conversation(conversation);
@@ -233,8 +252,8 @@ impl AccountState {
     }
 
     async fn ring_sender(&mut self, changes: &AccountChanges) {
-        if !changes.merges.is_empty() {
-            // Messages that wait have changed their conversation.
+        if !changes.merges.is_empty() || !changes.deleted.is_empty() {
+            // Messages that wait have changed their conversation, or are gone.
             self.sender.wake_sender(SenderMessage::Reload).await;
         }
         let moves = moves_of(changes);

@@ -68,6 +68,7 @@ impl AccountState {
         let known = self.parts.loaded.current_view().sequence;
         self.parts.epoch = activation.epoch;
         self.parts.has_parked = activation.has_parked;
+        self.parts.has_erased = activation.erasing.is_some();
         self.parts.loaded.note_load(self.context().clock.monotonic_now());
         self.parts.account.entry().set_account(activation.account.clone());
         self.parts.loaded.publish_view(view_of(&activation));
@@ -77,6 +78,9 @@ impl AccountState {
         // of it.
         if activation.has_pending {
             self.sender.wake_sender(SenderMessage::Reload).await;
+        }
+        if activation.erasing.is_some() {
+            self.parts.erasures.request_look(self.parts.account.entry());
         }
         if activation.sequence > known {
             let (account, types) = (self.parts.account.entry(), EventTypes::all_types());

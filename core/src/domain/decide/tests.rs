@@ -1,5 +1,6 @@
 //! Rules, by example and by law: duplicates, disorder, windows, reading, renames.
 
+mod erasures;
 mod identities;
 mod items;
 mod loading;

@@ -10,10 +10,11 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 
 use super::checkpoints::{CheckpointTask, LOG_PAGES};
 use super::migrations::sqlite_migrations;
+use super::page_scrub::{CLEAR_NOTE, READ_NOTE, scrub_pages};
 use super::sqlite_statement::run_statement;
 use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
 use crate::store::StoreError;
@@ -52,6 +53,8 @@ impl SqliteDatabase {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("cache_size", "-65536")
+            // Not FAST, which leaves the content of pages that become free.
+            .pragma("secure_delete", "ON")
             .pragma("wal_autocheckpoint", LOG_PAGES.to_string())
             .pragma("journal_size_limit", "67108864");
         let mut first = writing.connect().await?;
@@ -105,6 +108,24 @@ impl SqliteDatabase {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(sqlx::Error::Io(error)),
         }
+    }
+
+    /// Removes what erasures have left in unused parts of pages, if there were any since it was last done. No
+    /// connection may be open.
+    pub(super) async fn scrub_file(&self) -> Result<(), sqlx::Error> {
+        let mut connection = self.writing.connect().await?;
+        let rows = run_statement(&mut connection, READ_NOTE.into(), Vec::new()).await?;
+        let noted = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))? != 0;
+        close_writer(connection).await?;
+        if noted {
+            let file = self.writing.get_filename().to_path_buf();
+            let scrubbed = tokio::task::spawn_blocking(move || scrub_pages(&file)).await;
+            scrubbed.map_err(std::io::Error::other).flatten().map_err(sqlx::Error::Io)?;
+            let mut connection = self.writing.connect().await?;
+            run_statement(&mut connection, CLEAR_NOTE.into(), Vec::new()).await?;
+            close_writer(connection).await?;
+        }
+        Ok(())
     }
 
     /// Closes all connections but the one that writes.

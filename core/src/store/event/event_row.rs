@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::TABLE;
 use crate::domain::contact::Contact;
 use crate::domain::conversation::Conversation;
-use crate::domain::event::{Event, EventKind};
+use crate::domain::erasure::ErasedEvent;
+use crate::domain::event::{Event, EventKind, EventType};
 use crate::domain::identity::Identifier;
 use crate::domain::inbound::FieldNotice;
 use crate::domain::message::Message;
 use crate::domain::status::MessageStatus;
-use crate::ids::{ContactId, EventId};
+use crate::ids::{ContactId, ConversationId, EventId};
 use crate::store::StoreError;
 use crate::store::contact::ContactRow;
 use crate::store::conversation::{AssigneeCache, ConversationRow};
@@ -36,6 +37,7 @@ enum SubjectRow<'a> {
     Identity(IdentitySnapshot<'a>),
     Account(AccountSnapshot<'a>),
     Field(FieldSnapshot<'a>),
+    Deleted(DeletedSnapshot),
 }
 
 /// A contact with new identifiers.
@@ -47,12 +49,25 @@ struct IdentitySnapshot<'a> {
     merged: Option<String>,
 }
 
-/// A value of a webhook.
+/// A value of a webhook; an event that was erased has none.
 #[derive(Debug, Serialize, Deserialize)]
 struct FieldSnapshot<'a> {
     field: RowText<'a>,
-    value: RowText<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<RowText<'a>>,
 }
+
+/// Ids of what was deleted; an event that was erased has none.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct DeletedSnapshot {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    contact: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conversation: Option<String>,
+}
+
+/// Snapshot of an event that was erased, but for one of a field.
+const ERASED: &str = "{}";
 
 /// A row of `events`.
 #[derive(Debug, Serialize)]
@@ -122,8 +137,24 @@ impl<'a> EventRow<'a> {
             }
             EventKind::WhatsAppField(notice) => blank(SubjectRow::Field(FieldSnapshot {
                 field: RowText::Borrowed(&notice.field),
-                value: RowText::Borrowed(&notice.value),
+                value: Some(RowText::Borrowed(&notice.value)),
             })),
+            EventKind::ContactDeleted(contact) => blank(SubjectRow::Deleted(DeletedSnapshot {
+                contact: Some(contact.to_string()),
+                conversation: None,
+            })),
+            EventKind::ConversationDeleted { conversation, contact } => {
+                blank(SubjectRow::Deleted(DeletedSnapshot {
+                    contact: Some(contact.to_string()),
+                    conversation: Some(conversation.to_string()),
+                }))
+            }
+            EventKind::Erased(ErasedEvent { field: Some(field), .. }) => {
+                blank(SubjectRow::Field(FieldSnapshot { field: RowText::Borrowed(field), value: None }))
+            }
+            EventKind::Erased(ErasedEvent { field: None, .. }) => {
+                blank(SubjectRow::Deleted(DeletedSnapshot::default()))
+            }
         }
     }
 
@@ -196,7 +227,24 @@ fn read_account(at: RowPlace<'_>, snapshot: &str) -> Result<EventKind, StoreErro
 
 fn read_field(at: RowPlace<'_>, snapshot: &str) -> Result<EventKind, StoreError> {
     let row = read_subject::<FieldSnapshot<'static>>(at, snapshot)?;
-    Ok(EventKind::WhatsAppField(FieldNotice { field: row.field.into(), value: row.value.into() }))
+    let field = row.field.into();
+    Ok(match row.value {
+        Some(value) => EventKind::WhatsAppField(FieldNotice { field, value: value.into() }),
+        None => EventKind::Erased(ErasedEvent { event_type: EventType::WhatsAppField, field: Some(field) }),
+    })
+}
+
+fn read_deleted(at: RowPlace<'_>, snapshot: &str) -> Result<EventKind, StoreError> {
+    let row = read_subject::<DeletedSnapshot>(at, snapshot)?;
+    let contact = row.contact.and_then(|id| ContactId::parse(&id).ok());
+    let contact = at.check_value("snapshot", contact)?;
+    Ok(match row.conversation {
+        None => EventKind::ContactDeleted(contact),
+        Some(id) => EventKind::ConversationDeleted {
+            conversation: at.check_value("snapshot", ConversationId::parse(&id).ok())?,
+            contact,
+        },
+    })
 }
 
 /// Reads the columns of every read of the log.
@@ -209,6 +257,11 @@ pub(super) fn read_event(row: &EngineRow) -> Result<Event, StoreError> {
     let previous = fields.opt_text()?;
     let occurred_at = at.opt_time("occurred_at", fields.opt_int()?)?;
     let snapshot = fields.take_text()?;
+    if snapshot == ERASED {
+        let event_type = at.check_value("kind", EventType::parse(&kind))?;
+        let kind = EventKind::Erased(ErasedEvent { event_type, field: None });
+        return Ok(Event { id: at.check_value("id", EventId::parse(&id).ok())?, sequence, created_at, kind });
+    }
     let kind = match kind.as_str() {
         "message.received" => EventKind::MessageReceived(read_message(at, &snapshot)?),
         "message.created" => EventKind::MessageCreated(read_message(at, &snapshot)?),
@@ -237,6 +290,7 @@ pub(super) fn read_event(row: &EngineRow) -> Result<Event, StoreError> {
         "contact.identity_updated" => read_identity(at, &snapshot)?,
         "account.updated" => read_account(at, &snapshot)?,
         "whatsapp.*" => read_field(at, &snapshot)?,
+        "contact.deleted" | "conversation.deleted" => read_deleted(at, &snapshot)?,
         _ => return Err(at.corrupt_column("kind")),
     };
     Ok(Event { id: at.check_value("id", EventId::parse(&id).ok())?, sequence, created_at, kind })

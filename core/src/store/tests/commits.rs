@@ -232,7 +232,7 @@ async fn many_accounts_at_once_keep_gapless_logs() {
         let now = store.activate_account(number, NODE, 9, CommitFloor::NONE).await.unwrap().unwrap();
         assert_eq!((now.revision, now.sequence), (COMMITS.into(), COMMITS.into()));
         let all = MessageQuery { limit: PageLimit::new(100).unwrap(), ..MessageQuery::default() };
-        assert_eq!(store.page_messages(number, &all).await.unwrap().rows.len(), 30);
+        assert_eq!(store.page_messages(number, &all, NO_ERASURE).await.unwrap().rows.len(), 30);
     }
 }
 
@@ -248,8 +248,10 @@ async fn foreign_rows_are_errors_that_name_their_place() {
         ("UPDATE messages SET history = '[]', id = 'x'", "messages.id".into()),
     ] {
         store.writer.write_statement(sql, Vec::new()).await.unwrap();
-        let error =
-            store.page_messages(number, &crate::domain::page::MessageQuery::default()).await.unwrap_err();
+        let error = store
+            .page_messages(number, &crate::domain::page::MessageQuery::default(), NO_ERASURE)
+            .await
+            .unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(&place)), "{error:?}");
     }
     let foreign = r#"UPDATE contacts SET identity = '{"n":[["1",null,1,1]]}'"#;

@@ -51,7 +51,7 @@ async fn every_identifier_finds_its_contact() {
         assert!(found(&store, &owner, query).await.contains(&one.id), "{search}");
     }
     let needs = RowNeeds { identifiers: one.identity.keys().into_iter().collect(), ..RowNeeds::default() };
-    let rows = store.load_rows(owner.number, &needs).await.unwrap();
+    let rows = store.load_rows(owner.number, &needs, NO_ERASURE).await.unwrap();
     for key in one.identity.keys() {
         assert_eq!(rows.contact_of(&key), Ok(Some(one.id)), "{key:?}");
     }
@@ -75,7 +75,7 @@ async fn an_identifier_that_moves_leaves_its_former_contact() {
     assert_eq!(found(&store, &owner, by_phone(1)).await, [two.id]);
     let key = IdentifierKey::Number(phone(1));
     let needs = RowNeeds { identifiers: [key.clone()].into(), ..RowNeeds::default() };
-    let rows = store.load_rows(owner.number, &needs).await.unwrap();
+    let rows = store.load_rows(owner.number, &needs, NO_ERASURE).await.unwrap();
     assert_eq!(rows.contact_of(&key), Ok(Some(two.id)));
     let count = "SELECT count(*) FROM contact_identifiers";
     let rows = store.engine.fetch_rows(count, Vec::new()).await.unwrap();

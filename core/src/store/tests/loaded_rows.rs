@@ -61,11 +61,11 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
     let number = owner.number;
 
     let nothing = store.statements_executed();
-    store.load_rows(number, &RowNeeds::default()).await.unwrap();
+    store.load_rows(number, &RowNeeds::default(), NO_ERASURE).await.unwrap();
     assert_eq!(store.statements_executed(), nothing);
 
     let mut needs = RowNeeds { messages: [pending.id].into(), ..RowNeeds::default() };
-    let facts = store.load_rows(number, &needs).await.unwrap();
+    let facts = store.load_rows(number, &needs, NO_ERASURE).await.unwrap();
     assert_eq!(store.statements_executed(), nothing + 1);
     assert_eq!(row(facts.find_message(pending.id)), Some(pending.clone()));
     assert_eq!(
@@ -74,7 +74,7 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
     );
 
     needs.wamids.extend([text("wamid.3"), text("wamid.404")]);
-    let facts = store.load_rows(number, &needs).await.unwrap();
+    let facts = store.load_rows(number, &needs, NO_ERASURE).await.unwrap();
     assert_eq!(row(facts.find_message(pending.id)), Some(pending.clone()));
     assert_eq!(row(facts.message_of(&text("wamid.3"))), Some(inbound(3, &conversation)));
     assert_eq!(facts.message_of(&text("wamid.404")), Ok(None), "looked for, and absent");
@@ -83,7 +83,7 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
     let last = inbound(5, &conversation).id;
     assert!(facts.unread_up_to(conversation.id, last).is_err(), "one of them is known, not all");
     let unread = RowNeeds { unread: [conversation.id].into(), ..RowNeeds::default() };
-    let facts = store.load_rows(number, &unread).await.unwrap();
+    let facts = store.load_rows(number, &unread, NO_ERASURE).await.unwrap();
     let ids: Vec<MessageId> = (3..=5).map(|n| inbound(n, &conversation).id).collect();
     assert_eq!(facts.unread_up_to(conversation.id, last), Ok(ids));
     assert!(facts.unread_up_to(far.id, last).is_err());
@@ -98,7 +98,7 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
         },
     ] {
         let before = store.statements_executed();
-        let facts = store.load_rows(number, &needs).await.unwrap();
+        let facts = store.load_rows(number, &needs, NO_ERASURE).await.unwrap();
         assert_eq!(store.statements_executed(), before + 2, "contacts, and their conversations");
         assert_eq!(row(facts.find_contact(contact.id)), Some(contact.clone()));
         assert_eq!(facts.contact_of(&own), Ok(Some(contact.id)));
@@ -108,10 +108,10 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
     let alone = super::contact(9);
     store.commit(owner.cycle(Writes::default().contact(&alone).0)).await.unwrap();
     let needs = RowNeeds { contacts: [alone.id].into(), ..RowNeeds::default() };
-    let facts = store.load_rows(number, &needs).await.unwrap();
+    let facts = store.load_rows(number, &needs, NO_ERASURE).await.unwrap();
     assert_eq!(facts.conversation_of(alone.id), Ok(None), "looked for, and absent");
     let needs = RowNeeds { conversations: [far.id].into(), ..RowNeeds::default() };
-    let facts = store.load_rows(number, &needs).await.unwrap();
+    let facts = store.load_rows(number, &needs, NO_ERASURE).await.unwrap();
     assert_eq!(row(facts.find_conversation(far.id)), Some(far));
     let needs = RowNeeds {
         messages: [pending.id].into(),
@@ -119,7 +119,7 @@ async fn facts_hold_what_is_needed_and_cost_no_more() {
         contacts: [contact.id].into(),
         ..RowNeeds::default()
     };
-    let foreign = store.load_rows(number + 1, &needs).await.unwrap();
+    let foreign = store.load_rows(number + 1, &needs, NO_ERASURE).await.unwrap();
     assert_eq!(foreign.find_message(pending.id), Ok(None));
     assert_eq!((foreign.find_contact(contact.id), foreign.contact_of(&own)), (Ok(None), Ok(None)));
 }
@@ -143,14 +143,14 @@ async fn statuses_wait_for_their_message() {
         .await
         .unwrap();
     let needs = RowNeeds { parked: [text("w.1"), text("w.2"), text("w.3")].into(), ..RowNeeds::default() };
-    let facts = store.load_rows(owner.number, &needs).await.unwrap();
+    let facts = store.load_rows(owner.number, &needs, NO_ERASURE).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), [sent, failed]);
     assert_eq!(parked(facts.clone(), "w.2"), std::slice::from_ref(&other));
     assert_eq!(parked(facts, "w.3"), []);
 
     let gone = AccountChanges { unparked: vec![text("w.1")], ..AccountChanges::default() };
     store.commit(owner.cycle(gone)).await.unwrap();
-    let facts = store.load_rows(owner.number, &needs).await.unwrap();
+    let facts = store.load_rows(owner.number, &needs, NO_ERASURE).await.unwrap();
     assert_eq!(parked(facts.clone(), "w.1"), []);
     assert_eq!(parked(facts, "w.2"), [other]);
     assert!(
@@ -249,6 +249,7 @@ async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
         body: text("{}"),
         created_at,
         claimed_by: None,
+        contact_id: None,
     };
     commit.records = vec![record("old", born), record("new", born.next())];
     store.commit(commit).await.unwrap();

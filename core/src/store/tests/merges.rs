@@ -34,7 +34,7 @@ async fn messages_of(store: &Store, owner: &Owner, conversation: &Conversation) 
         limit: PageLimit::new(100).unwrap(),
         ..MessageQuery::default()
     };
-    store.page_messages(owner.number, &query).await.unwrap().rows
+    store.page_messages(owner.number, &query, NO_ERASURE).await.unwrap().rows
 }
 
 #[tokio::test]

@@ -210,6 +210,7 @@ fn record(key: &str, status: u16, ms: i64) -> IdempotencyRecord {
         body: text(r#"{"data":{"content":"\u0000"}}"#),
         created_at: at(ms),
         claimed_by: None,
+        contact_id: None,
     }
 }
 

@@ -195,7 +195,7 @@ async fn messages_equal_the_model() {
                     for limit in limits() {
                         let read = async |after| {
                             let query = MessageQuery { limit, after, ..query.clone() };
-                            world.store.page_messages(world.number, &query).await.unwrap()
+                            world.store.page_messages(world.number, &query, NO_ERASURE).await.unwrap()
                         };
                         walk(&expected, limit, read, |row: &Message| row.id).await;
                     }

@@ -55,7 +55,7 @@ fn full_report() -> StatusReport {
 
 async fn kept(store: &Store, owner: &Owner) -> Vec<ParkedItem> {
     let needs = RowNeeds { parked: [text("w")].into(), ..RowNeeds::default() };
-    parked(store.load_rows(owner.number, &needs).await.unwrap(), "w")
+    parked(store.load_rows(owner.number, &needs, NO_ERASURE).await.unwrap(), "w")
 }
 
 async fn park(store: &Store, owner: &mut Owner, items: Vec<ParkedItem>) {

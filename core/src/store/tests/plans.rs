@@ -20,13 +20,13 @@ use crate::store::{
     run, send_queue,
 };
 
-async fn sqlite() -> (Store, Guard) {
+pub(super) async fn sqlite() -> (Store, Guard) {
     let guard = Guard::sqlite();
     (guard.open().await, guard)
 }
 
 /// SQLite's plan, one step a line.
-async fn plan(store: &Store, (sql, args): (String, Vec<SqlArg>)) -> String {
+pub(super) async fn plan(store: &Store, (sql, args): (String, Vec<SqlArg>)) -> String {
     let rows = store.engine.fetch_rows(format!("EXPLAIN QUERY PLAN {sql}"), args).await.unwrap();
     let step = |row: &crate::store::engine::EngineRow| {
         let mut fields = row.read_fields("plan");
@@ -89,7 +89,10 @@ async fn every_combination_of_filters_walks_an_index() {
     }
     for bits in 0..1 << 6 {
         let query = message_query(bits);
-        assert_walk(&plan(&store, messages::page_statement(1, &query)).await, &query);
+        assert_walk(
+            &plan(&store, messages::page_statement(Dialect::Sqlite, 1, &query, NO_ERASURE).unwrap()).await,
+            &query,
+        );
     }
     for bits in 0..1 << 4 {
         let query = contact_query(bits);
@@ -210,7 +213,14 @@ async fn the_main_plans_are_these() {
         ("messages of a conversation by direction and status", 0b111),
         ("messages between two instants", 0b1_1000),
     ] {
-        note(name, &plan(&store, messages::page_statement(1, &message_query(bits))).await);
+        note(
+            name,
+            &plan(
+                &store,
+                messages::page_statement(Dialect::Sqlite, 1, &message_query(bits), NO_ERASURE).unwrap(),
+            )
+            .await,
+        );
     }
     for (name, bits) in
         [("contacts by phone", 1), ("contacts by user id", 0b1000), ("contacts, search, next page", 0b110)]

@@ -309,6 +309,7 @@ async fn a_key_has_one_call_over_all_nodes_and_the_call_of_a_dead_node_cannot_en
         body: text("{}"),
         created_at: at(11),
         claimed_by: Some(node),
+        contact_id: None,
     };
     assert!(claim(a).await && !claim(b).await);
     assert_eq!(state().await, KeyState::Claimed(a));

@@ -83,7 +83,7 @@ DO $$ DECLARE named text; BEGIN
     END LOOP;
 END $$";
 
-async fn filled() -> (PgConnection, Guard) {
+pub(super) async fn filled() -> (PgConnection, Guard) {
     let guard = Guard::postgres().await;
     guard.open().await.close().await;
     let mut connection = PgConnection::connect(&guard.url()).await.unwrap();
@@ -146,7 +146,7 @@ fn faults(plan: &Value, all: bool) -> Vec<String> {
     found
 }
 
-async fn faults_of(
+pub(super) async fn faults_of(
     connection: &mut PgConnection,
     what: &str,
     statement: (String, Vec<SqlArg>),
@@ -172,7 +172,14 @@ async fn faults_of_pages(c: &mut PgConnection, account: i64) -> Vec<String> {
     }
     for bits in 0..1 << 6 {
         let query = message_query(bits);
-        found.extend(faults_of(c, &format!("{query:?}"), messages::page_statement(account, &query)).await);
+        found.extend(
+            faults_of(
+                c,
+                &format!("{query:?}"),
+                messages::page_statement(Dialect::Postgres, account, &query, NO_ERASURE).unwrap(),
+            )
+            .await,
+        );
     }
     for bits in 0..1 << 4 {
         let query = contact_query(bits);

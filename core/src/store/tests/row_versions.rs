@@ -50,6 +50,7 @@ async fn a_subscription_is_written_over_the_row_that_was_read() {
         body: text("{}"),
         created_at: at(9),
         claimed_by: None,
+        contact_id: None,
     };
     let key = async || store.idempotency_key(read.organisation_id, "k", at(0)).await.unwrap();
     let added = store.insert_signing_secret(with_secret(&read), at(50), Some(&record)).await.unwrap();

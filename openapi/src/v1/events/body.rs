@@ -147,7 +147,9 @@ mod tests {
                 added: contact.identity.identifiers(),
                 merged: Some(contact.id),
             },
-            EventKind::ConversationMerged(thread),
+            EventKind::ConversationMerged(thread.clone()),
+            EventKind::ContactDeleted(contact.id),
+            EventKind::ConversationDeleted { conversation: thread.id, contact: contact.id },
             EventKind::AccountUpdated(Arc::new(example_rows::example_account())),
             EventKind::WhatsAppField(FieldNotice { field: "flows".into(), value: "{}".into() }),
         ];
@@ -165,6 +167,22 @@ mod tests {
             let known: Vec<_> = registry.schemas[name].properties.iter().map(|(key, _)| *key).collect();
             let keys: Vec<&str> = event["data"].as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(keys, known, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_erased_event_keeps_its_envelope_and_has_no_data() {
+        use kabar_core::domain::erasure::ErasedEvent;
+        for (event_type, field, word) in [
+            (EventType::MessageReceived, None, "message.received"),
+            (EventType::WhatsAppField, Some("flows".into()), "whatsapp.flows"),
+        ] {
+            let kept = told(example_rows::example_event().kind);
+            let mut body = told(EventKind::Erased(ErasedEvent { event_type, field }));
+            assert_eq!((&body["type"], &body["data"]), (&json!(word), &json!({})));
+            body["type"] = kept["type"].clone();
+            body["data"] = kept["data"].clone();
+            assert_eq!(body, kept);
         }
     }
 

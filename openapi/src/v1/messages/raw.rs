@@ -29,7 +29,7 @@ pub(crate) struct RawMessageBody {
 
 impl RawMessageBody {
     /// Builds the body of these items, which are in the order in which they came.
-    fn from_items(items: Vec<(RawRole, Arc<str>)>) -> Self {
+    pub(crate) fn from_items(items: Vec<(RawRole, Arc<str>)>) -> Self {
         let mut body = Self::default();
         for (role, item) in items {
             let item = FreeObject(item);
@@ -58,6 +58,10 @@ pub(super) async fn read_items(
     id: MessageId,
 ) -> Result<Option<RawMessageBody>, StoreError> {
     let Some(message) = store.find_message(account.number, id).await? else { return Ok(None) };
+    if store.find_conversation(account.number, message.conversation_id).await?.is_none() {
+        // It was deleted, and its messages are being erased.
+        return Ok(None);
+    }
     let Message { wamid: Some(wamid), .. } = &*message else { return Ok(Some(RawMessageBody::default())) };
     let items = store.raw_items_of(account.number, &wamid_key(wamid)).await?;
     Ok(Some(RawMessageBody::from_items(items)))

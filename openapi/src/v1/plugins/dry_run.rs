@@ -238,14 +238,19 @@ impl DryRunApi {
     ) -> Result<IdempotentResponse<TestBody, 200>, OperationError<TestFails>> {
         let make = async {
             let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
-            self.dry_run(plugin, &body.value).await
+            self.dry_run(plugin, &call, &body.value).await
         };
         Ok(once_beside(&self.0, &tenant, &call, &body.value, StatusCode::OK, make).await?.into())
     }
 }
 
 impl DryRunApi {
-    async fn dry_run(&self, plugin: Arc<Plugin>, body: &Value) -> Result<TestBody, ApiError> {
+    async fn dry_run(
+        &self,
+        plugin: Arc<Plugin>,
+        call: &IdempotentCall,
+        body: &Value,
+    ) -> Result<TestBody, ApiError> {
         let fields = BodyFields::of_body(body)?;
         let named = fields.optional_word("version_id", "the id of a version (plv_…)", |text| {
             PluginVersionId::parse(text).ok()
@@ -260,6 +265,7 @@ impl DryRunApi {
             return Err(ApiError::not_found("version of this plugin", "version_id"));
         }
         let (account, event) = self.find_event(&plugin, &fields).await?;
+        call.shows_contact(event.kind.contact_id());
         let delivery_request = DeliveryRequest {
             subscriber: Subscriber::Hook(plugin.clone()),
             account,

@@ -163,6 +163,7 @@ impl RunsApi {
             let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
             let replayed = self.0.accounts.subscribers().replay_run(&plugin, run_id.0).await?;
             let (run, effects) = replayed.ok_or_else(no_run)?;
+            call.shows_contact(run.delivery.contact_id);
             Ok(RunBody::from_run(&self.0, &run, &effects))
         };
         let once = once_beside(&self.0, &tenant, &call, &Value::Null, StatusCode::OK, Box::pin(make));

@@ -58,6 +58,7 @@ pub(super) struct World {
     pub(super) parked: Vec<ParkedItem>,
     pub(super) identifiers: BTreeMap<IdentifierKey, ContactId>,
     pub(super) effects: BTreeSet<EffectId>,
+    pub(super) erased: BTreeSet<Arc<str>>,
     ids: u128,
 }
 
@@ -92,6 +93,7 @@ impl World {
             parked: Vec::new(),
             identifiers: BTreeMap::new(),
             effects: BTreeSet::new(),
+            erased: BTreeSet::new(),
             ids: 0,
         }
     }
@@ -125,6 +127,16 @@ impl World {
         for id in &needs.conversations {
             if let Some(thread) = self.threads.get(id) {
                 facts.put_conversation(thread.clone());
+            }
+        }
+        self.erased
+            .iter()
+            .filter(|key| needs.erased.contains(*key))
+            .for_each(|key| facts.put_erased(key.clone()));
+        for contact in self.contacts.values() {
+            // Merges of merges are not followed here.
+            if let Some(into) = contact.merged_into {
+                facts.put_merged(into, contact.id);
             }
         }
         self.parked.iter().for_each(|report| facts.put_parked(report.clone()));
@@ -169,6 +181,18 @@ impl World {
             assert!(row.last_message_at <= Some(row.updated_at));
         }
         assert!(changes.contacts.values().all(|row| row.updated_at == self.now));
+        for deleted in &changes.deleted {
+            self.contacts.remove(&deleted.contact);
+            self.identifiers.retain(|_, owner| *owner != deleted.contact);
+            if let Some(id) = deleted.conversation {
+                self.threads.remove(&id);
+                let gone = self.messages.values().filter(|message| message.conversation_id == id);
+                self.erased.extend(gone.flat_map(|message| message.erasure_keys()));
+                self.messages.retain(|_, message| message.conversation_id != id);
+            }
+        }
+        self.messages.retain(|id, _| !changes.removed.contains(id));
+        self.erased.extend(changes.erased_keys.iter().cloned());
         self.contacts.extend(changes.contacts.clone());
         self.threads.extend(changes.conversations.clone());
         self.messages.extend(changes.messages.clone());

@@ -7,14 +7,14 @@ use kabar_core::domain::event::EventKind;
 use kabar_core::domain::inbound::FieldNotice;
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::ContactId;
+use kabar_core::ids::{ContactId, ConversationId};
 use poem_openapi::Object;
 use serde::Serialize;
 
 use crate::rest::text::{FreeObject, SightedStatus, TextValue};
 use crate::v1::accounts::body::AccountBody;
-use crate::v1::contacts::body::{ContactBody, IdentifierBody};
-use crate::v1::conversations::body::ConversationBody;
+use crate::v1::contacts::body::{ContactBody, ContactNoun, IdentifierBody};
+use crate::v1::conversations::body::{ConversationBody, ConversationNoun};
 use crate::v1::messages::body::MessageBody;
 
 /// Data of an event.
@@ -30,6 +30,55 @@ pub(super) enum EventData {
     Identity(Box<ContactIdentityData>),
     Account(Box<AccountData>),
     Field(FieldData),
+    ContactDeleted(ContactDeletedData),
+    ConversationDeleted(ConversationDeletedData),
+    Erased(NoData),
+}
+
+/// Data of an event of which it was erased: an empty object.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct NoData {}
+
+/// A contact that was deleted.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "DeletedContact")]
+pub(crate) struct DeletedContactBody {
+    /// `ctc_…`.
+    pub(crate) id: TextValue<ContactId>,
+    /// Always `contact`.
+    pub(crate) object: TextValue<ContactNoun>,
+    /// Always true.
+    pub(crate) deleted: bool,
+}
+
+/// A conversation that was deleted.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "DeletedConversation")]
+pub(crate) struct DeletedConversationBody {
+    /// `cnv_…`.
+    pub(crate) id: TextValue<ConversationId>,
+    /// Always `conversation`.
+    pub(crate) object: TextValue<ConversationNoun>,
+    /// Always true.
+    pub(crate) deleted: bool,
+    /// Its contact, which was deleted with it.
+    pub(crate) contact_id: TextValue<ContactId>,
+}
+
+/// Data of `contact.deleted`.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "ContactDeletedEventData")]
+pub(crate) struct ContactDeletedData {
+    /// The contact that was deleted.
+    pub(crate) contact: DeletedContactBody,
+}
+
+/// Data of `conversation.deleted`.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "ConversationDeletedEventData")]
+pub(crate) struct ConversationDeletedData {
+    /// The conversation that was deleted.
+    pub(crate) conversation: DeletedConversationBody,
 }
 
 /// Data of `message.received`, `message.created`, `message.sent` and `message.revoked`.
@@ -180,6 +229,21 @@ impl EventData {
                 Self::Account(Box::new(AccountData { account: AccountBody::from_account(account) }))
             }
             EventKind::WhatsAppField(notice) => Self::Field(FieldData::from_notice(notice)),
+            EventKind::ContactDeleted(id) => {
+                let contact =
+                    DeletedContactBody { id: TextValue(*id), object: TextValue(ContactNoun), deleted: true };
+                Self::ContactDeleted(ContactDeletedData { contact })
+            }
+            EventKind::ConversationDeleted { conversation, contact } => {
+                let conversation = DeletedConversationBody {
+                    id: TextValue(*conversation),
+                    object: TextValue(ConversationNoun),
+                    deleted: true,
+                    contact_id: TextValue(*contact),
+                };
+                Self::ConversationDeleted(ConversationDeletedData { conversation })
+            }
+            EventKind::Erased(_) => Self::Erased(NoData {}),
         }
     }
 }

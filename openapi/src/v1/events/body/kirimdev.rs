@@ -38,6 +38,9 @@ pub(crate) fn kirimdev_bytes_of(account: &Account, event: &Event) -> Bytes {
             | EventKind::ContactCreated(_)
             | EventKind::ContactUpdated(_)
             | EventKind::ContactIdentityUpdated { .. }
+            | EventKind::ContactDeleted(_)
+            | EventKind::ConversationDeleted { .. }
+            | EventKind::Erased(_)
             | EventKind::AccountUpdated(_)
             | EventKind::WhatsAppField(_) => {}
         }

@@ -10,8 +10,9 @@ use poem_openapi::registry::{MetaDiscriminatorObject, MetaSchema, MetaSchemaRef,
 use poem_openapi::types::{Example, Type};
 
 use super::event_data::{
-    AccountData, ContactData, ContactIdentityData, ConversationData, FieldData, MessageData,
-    MessageEditedData, MessageStatusData, StatusReportedData,
+    AccountData, ContactData, ContactDeletedData, ContactIdentityData, ConversationData,
+    ConversationDeletedData, FieldData, MessageData, MessageEditedData, MessageStatusData,
+    StatusReportedData,
 };
 use super::{EventAccount, EventBody};
 use crate::rest::text::TextValue;
@@ -55,6 +56,10 @@ const fn describe_occasion(one: EventType) -> &'static str {
         EventType::ConversationMerged => {
             "A conversation took over the messages of another one, because both contacts are the same person."
         }
+        EventType::ContactDeleted => {
+            "A contact was deleted, with its conversation, its messages and everything that shows them."
+        }
+        EventType::ConversationDeleted => "A conversation was deleted with its contact.",
         EventType::AccountUpdated => {
             "Something of the account changed: its status, or what Meta tells of it."
         }
@@ -87,7 +92,20 @@ fn data_schema(one: EventType, registry: &mut Registry) -> MetaSchemaRef {
         EventType::ContactIdentityUpdated => register_schema::<ContactIdentityData>(registry),
         EventType::AccountUpdated => register_schema::<AccountData>(registry),
         EventType::WhatsAppField => register_schema::<FieldData>(registry),
+        EventType::ContactDeleted => register_schema::<ContactDeletedData>(registry),
+        EventType::ConversationDeleted => register_schema::<ConversationDeletedData>(registry),
     }
+}
+
+/// Returns the schema of an event's data, without required members: an event whose data was erased has none.
+fn erasable_schema(one: EventType, registry: &mut Registry) -> MetaSchemaRef {
+    let schema = data_schema(one, registry);
+    if let MetaSchemaRef::Reference(name) = &schema
+        && let Some(known) = registry.schemas.get_mut(name)
+    {
+        known.required.clear();
+    }
+    schema
 }
 
 fn describe_schema(schema: MetaSchemaRef, description: &'static str) -> MetaSchemaRef {
@@ -135,7 +153,7 @@ fn schema_of(one: EventType, registry: &mut Registry) -> MetaSchema {
         ("livemode", inline(livemode)),
         ("sequence", inline(sequence)),
         ("account", EventAccount::schema_ref()),
-        ("data", data_schema(one, registry)),
+        ("data", erasable_schema(one, registry)),
     ];
     let required = properties.iter().map(|(name, _)| *name).collect();
     MetaSchema {
@@ -177,7 +195,10 @@ impl Type for EventBody {
                 one_of.push(MetaSchemaRef::Reference(name));
             }
             MetaSchema {
-                description: Some("An event of an account's log; `type` names the form of `data`."),
+                description: Some(
+                    "An event of an account's log; `type` names the form of `data`. Of an event about a contact that \
+                     was deleted, or a message that is no longer kept, `data` is an empty object.",
+                ),
                 one_of,
                 discriminator: Some(MetaDiscriminatorObject { property_name: "type", mapping }),
                 example: serde_json::to_value(Self::example()).ok(),
