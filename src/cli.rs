@@ -5,6 +5,7 @@ mod health;
 mod operator;
 mod plugin;
 mod replay;
+mod secrets;
 
 use std::path::PathBuf;
 
@@ -64,6 +65,8 @@ pub enum CliCommand {
     Account(operator::AccountArgs),
     /// Have a running server read webhooks again, by its operator API.
     Replay(replay::ReplayArgs),
+    /// Keys under which a running server stores secrets, by its operator API.
+    Secrets(secrets::SecretsArgs),
     /// Hooks: create one, build it, test it.
     Plugin(plugin::PluginArgs),
 }
@@ -77,6 +80,7 @@ pub use health::run as run_health;
 pub use operator::{run_account, run_key, run_org};
 pub use plugin::{COMPILER_ARGUMENTS, run as run_plugin};
 pub use replay::run_replay;
+pub use secrets::run_secrets;
 
 #[cfg(test)]
 mod tests {

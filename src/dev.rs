@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use kabar_core::clock::Clock;
 use kabar_core::config::Settings;
 use kabar_core::domain::account::Secret;
+use kabar_core::encryption::KeySource;
 use kabar_openapi::{PendingSandboxKeys, SandboxKeys};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,9 @@ pub async fn run_dev(settings: &Settings, stop: CancellationToken) -> anyhow::Re
     };
     let folder = folder.to_owned();
     let mut sandbox = DevSandbox::open_folder(&folder)?;
+    let mut settings = settings.clone();
+    settings.keys.get_or_insert_with(|| KeySource::Own(folder.join("kabar.key")));
+    let settings = &settings;
     let secrets = serving_secrets(settings, &sandbox);
 
     let (tasks, quiet) = (TaskTracker::new(), CancellationToken::new());

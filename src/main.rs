@@ -11,7 +11,7 @@ use kabar::cli::{self, CliArgs, CliCommand};
 use kabar::signals::{HangupAction, watch_signals};
 use kabar::{dev, logging, serve, simulator};
 use kabar_core::config::{ServerMode, SettingSources, Settings};
-use kabar_core::store::{Store, StoreOptions};
+use kabar_core::store::{Store, StoreError, StoreOptions};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,7 +26,9 @@ fn main() -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let wrong_settings = error.downcast_ref::<kabar_core::config::SettingProblems>().is_some();
+            // Neither becomes right by another start.
+            let wrong_settings = error.downcast_ref::<kabar_core::config::SettingProblems>().is_some()
+                || matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Keys(_)));
             // When standard error is closed, the message is lost.
             let _unheard = writeln!(std::io::stderr(), "kabar: {error:#}");
             if wrong_settings { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -46,7 +48,7 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
             dev::run_dev(&settings, watch_signals(HangupAction::Stop)?.stop).await
         }
         CliCommand::Serve => serve::run_serve(sources).await,
-        // Needs only the database.
+        // Needs only the database and its keys.
         CliCommand::Migrate => migrate_database(&load(ServerMode::Dev)?).await,
         CliCommand::Openapi { yaml } => {
             print_text(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() })
@@ -65,13 +67,15 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
         CliCommand::Key(args) => cli::run_key(args).await,
         CliCommand::Account(args) => cli::run_account(args).await,
         CliCommand::Replay(args) => cli::run_replay(args).await,
+        CliCommand::Secrets(args) => cli::run_secrets(args).await,
         CliCommand::Plugin(args) => cli::run_plugin(args).await,
     }
 }
 
 async fn migrate_database(settings: &Settings) -> anyhow::Result<()> {
     let url = &settings.database_url;
-    let opened = Store::open(&url.reveal_url(), StoreOptions::default()).await;
+    let keys = settings.keys.clone().context("secrets.key_file must be set for PostgreSQL")?;
+    let opened = Store::open(&url.reveal_url(), StoreOptions::with_keys(keys)).await;
     let store = opened.with_context(|| format!("cannot open {url}"))?;
     store.close().await;
     print_text(&format!("{url} is up to date\n"))

@@ -85,7 +85,7 @@ impl PluginRuntime {
             runs_max: wanted.concurrent_runs,
             component_bytes_max: wanted.component_bytes,
             compiler: compiler_mode(),
-            ..HostOptions::new(store.secrets().artefact_key)
+            ..HostOptions::new(store.keys().clone())
         };
         let host =
             PluginHost::new(options, ports.fetch, Arc::new(MessageDrafts))?.with_event_form(ports.form);
@@ -104,7 +104,13 @@ impl PluginRuntime {
     pub(crate) async fn sweep_artifacts(self: Arc<Self>, stopping: CancellationToken) {
         let sweeping = async {
             self.cache.remove_parts().await;
+            let mut signed_under = self.store.keys().writing_key();
             loop {
+                let writing_key = self.store.keys().writing_key();
+                if writing_key != signed_under {
+                    signed_under = writing_key;
+                    self.renew_artifacts().await;
+                }
                 if let Err(error) = self.cache.remove_remnants(&self.store).await {
                     tracing::warn!(error = cause(&error), "compiled components not swept");
                 }
@@ -121,6 +127,22 @@ impl PluginRuntime {
         }
     }
 
+    /// Signs an artefact on disk anew that an older key has signed, so that the older key can be thrown away.
+    async fn renew_artifact(&self, id: PluginVersionId, artefact: Bytes) {
+        if let Some(renewed) = self.host.renew_signature(artefact).await {
+            self.cache.write_artifact(id, &renewed).await;
+        }
+    }
+
+    /// Signs all artefacts on disk anew that an older key has signed.
+    async fn renew_artifacts(&self) {
+        for id in self.cache.list_artifacts().await {
+            if let Some(artefact) = self.cache.read_artifact(id).await {
+                self.renew_artifact(id, artefact).await;
+            }
+        }
+    }
+
     /// Returns a loaded version.
     async fn load_version(
         &self,
@@ -131,6 +153,7 @@ impl PluginRuntime {
             if let Some(artefact) = self.cache.read_artifact(id).await
                 && let Ok(version) = self.host.load(&artefact).await
             {
+                self.renew_artifact(id, artefact).await;
                 return Ok(version);
             }
             let wasm = self.store.plugin_bytes(id).await.map_err(|error| Arc::from(error.to_string()))?;

@@ -18,6 +18,7 @@ use kabar_core::clock::Clock;
 use kabar_core::config::Settings;
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::Secret;
+use kabar_core::encryption::KeySource;
 use kabar_core::forward::{ForwardKeys, NodeForwarder};
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
@@ -279,9 +280,14 @@ async fn start_listeners(
     Ok(RunningListeners { clients: context.tasks.spawn(serving), health })
 }
 
+/// Returns the place of the keys of the secrets; the settings have one unless the mode leaves it to the caller.
+fn key_source(settings: &Settings) -> anyhow::Result<KeySource> {
+    settings.keys.clone().context("secrets.key_file must be set for PostgreSQL")
+}
+
 async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let url = &settings.database_url;
-    let options = StoreOptions { readers: settings.limits.database_readers };
+    let options = StoreOptions { readers: settings.limits.database_readers, keys: key_source(settings)? };
     Store::open(&url.reveal_url(), options).await.with_context(|| format!("cannot open {url}"))
 }
 

@@ -4,6 +4,7 @@
 mod activation;
 mod effects;
 mod erasures;
+mod key_rotation;
 mod log_follower;
 mod ownership;
 mod polls;
@@ -21,6 +22,7 @@ mod stream_permits;
 mod streams;
 mod supervisor;
 
+pub use key_rotation::{FinishedRotation, RotationError};
 pub use ownership::AccountPlace;
 pub use registry::AccountRegistry;
 pub use report::LoadedAccountReport;

@@ -20,7 +20,7 @@ use kabar_core::clock::Clock;
 use kabar_core::domain::command::{CommandRefusal, CommandReply};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{ContactId, NodeId, OrganisationId};
-use kabar_core::store::{IdempotencyRecord, KeyState, Store};
+use kabar_core::store::{IdempotencyRecord, KeyState, RecordedBody, Store};
 use kabar_core::surroundings;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -41,7 +41,7 @@ pub struct RecordedResponse {
     /// HTTP status.
     pub status: u16,
     /// JSON without the request's id; the HTTP layer defines its form.
-    pub body: Arc<str>,
+    pub body: RecordedBody,
     /// The contact that it shows: the answer goes when that is erased.
     pub contact_id: Option<ContactId>,
 }
@@ -244,6 +244,7 @@ impl IdempotencyKeys {
         key: &str,
         fingerprint: [u8; 32],
     ) -> Result<KeyedCall, AccountError> {
+        let fingerprint = self.0.store.secrets().hide_fingerprint(fingerprint);
         let until = Instant::now() + WAIT_TIMEOUT;
         let id = (organisation_id, Arc::<str>::from(key));
         let gate = self.lock_key(&id);

@@ -19,7 +19,8 @@ mod view;
 
 pub use account::AccountEntry;
 pub use accounts::{
-    AccountPlace, AccountRegistry, AccountRegistryParts, EventStream, LoadedAccountReport, StreamFrame,
+    AccountPlace, AccountRegistry, AccountRegistryParts, EventStream, FinishedRotation, LoadedAccountReport,
+    RotationError, StreamFrame,
 };
 pub use cluster::{Cluster, ClusterOptions, EntryError};
 pub use context::AccountRegistryOptions;

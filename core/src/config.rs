@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::account::Secret;
+use crate::encryption::KeySource;
 
 pub use hooks::{HookExceptions, HookLimits, HookSettings};
 pub use values::{DatabaseUrl, LogFormat, RedisUrl};
@@ -111,6 +112,8 @@ pub struct Settings {
     pub operator_token: Option<Secret>,
     /// Meta's Cloud API.
     pub whatsapp: WhatsAppSettings,
+    /// Keys of the secrets in the database; `None` only for PostgreSQL in [`ServerMode::Dev`].
+    pub keys: Option<KeySource>,
     /// Cluster of nodes.
     pub cluster: ClusterSettings,
     /// Settings of `kabar dev` only.
@@ -268,6 +271,7 @@ impl Settings {
         let redis_url = from.read_optional("redis_url", RedisUrl::parse);
         let operator_token = from.read_secret("operator_token", values::secret_for(mode));
         let whatsapp = WhatsAppSettings::read(mode, from);
+        let keys = database_url.as_ref().and_then(|url| from.read_key_source(url));
         let cluster = ClusterSettings::read(from);
         let dev = from.read_count("dev.traffic_per_minute", 0..=6_000);
         let allow_loopback = from.read_switch("outbound.allow_loopback");
@@ -285,6 +289,7 @@ impl Settings {
             redis_url,
             operator_token,
             whatsapp: whatsapp?,
+            keys,
             cluster: cluster?,
             dev: DevSettings { traffic_per_minute: u32::try_from(dev?).ok()? },
             outbound: OutboundSettings { allow_loopback: allow_loopback? },

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod cursor;
 pub mod domain;
+pub mod encryption;
 pub mod forward;
 pub mod ids;
 pub mod meta;

@@ -17,12 +17,14 @@ mod delivery_work;
 mod details_row;
 mod dialect;
 mod effect;
+mod encrypted_column;
 mod engine;
 mod erasure;
 mod event;
 mod idempotency;
 mod identifier;
 mod identity_row;
+mod key_rotation;
 mod kv;
 mod loaded_rows;
 mod merge;
@@ -36,6 +38,7 @@ mod principal_row;
 mod profile_row;
 mod purge;
 mod raw_item;
+mod recorded_body;
 mod row;
 mod run;
 mod secrets;
@@ -53,9 +56,11 @@ use std::time::Duration;
 pub use self::delivery_work::{DeliveryCursor, DeliveryWork, Intake};
 pub use self::engine::{DatabaseLock, DatabaseTenure};
 pub use self::erasure::{ExpiredMessage, MarkSearch, PERSONAL_TABLES, PendingErasure, PersonalTable};
+pub use self::key_rotation::{KeyRotation, NodeWithoutKey, RotationPhase};
 pub use self::node::{LeaseRenewal, NodeEntry, NodePeer};
 pub use self::organisation::DirectoryChanges;
 pub use self::purge::PurgeAges;
+pub use self::recorded_body::RecordedBody;
 pub use self::run::{ReopenedRuns, RunBatch, RunRecord};
 pub use self::secrets::ServerSecrets;
 pub use self::subscription::NotedDeaths;
@@ -66,6 +71,7 @@ use crate::domain::draft::AccountChanges;
 use crate::domain::event::Event;
 use crate::domain::organisation::{ApiKey, Organisation, User};
 use crate::domain::time::Timestamp;
+use crate::encryption::{KeyError, KeyRing, KeySource};
 use crate::ids::{ContactId, ConversationId, NodeId, OrganisationId};
 
 /// Time that a statement waits for a lock of another process. A command may meet it three times (its commit,
@@ -94,6 +100,9 @@ pub enum StoreError {
     /// A row that this server would not have written: a defect, or a file that was tampered with.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
+    /// The keys of the secrets are missing, or others than those of the database.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -192,7 +201,7 @@ pub struct IdempotencyRecord {
     /// HTTP status of the answer.
     pub status: u16,
     /// The answer's JSON without its request id.
-    pub body: Arc<str>,
+    pub body: RecordedBody,
     /// Time at which it was given.
     pub created_at: Timestamp,
     /// The node that claimed the key before it ran the call. `None` for a server that runs alone, which
@@ -242,15 +251,19 @@ pub enum InsertedAccount {
 }
 
 /// Options for opening a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Connections that read.
     pub readers: u32,
+    /// Keys of the secrets.
+    pub keys: KeySource,
 }
 
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self { readers: 8 }
+impl StoreOptions {
+    /// Eight readers, and these keys.
+    #[must_use]
+    pub const fn with_keys(keys: KeySource) -> Self {
+        Self { readers: 8, keys }
     }
 }
 
@@ -260,6 +273,7 @@ pub struct Store {
     engine: engine::Engine,
     writer: writer::StoreWriter,
     secrets: Arc<ServerSecrets>,
+    keys: KeyRing,
     parked_dropped: Arc<AtomicU64>,
 }
 
@@ -272,23 +286,25 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens `sqlite://path/to/file.db` or `postgres://user:password@host/database`. The file and its folder
     /// are created if they are missing; the PostgreSQL database must exist. Migrates the schema, and creates
-    /// the server's secrets on the first start.
+    /// the server's secrets on the first start, and its own file of keys.
     ///
     /// Must be called inside a tokio runtime, on which the writing task then lives.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be opened, or its schema is not ours;
-    /// [`StoreError::Corrupt`] when the secrets cannot be read.
+    /// [`StoreError::Keys`] when its secrets are encrypted under other keys; [`StoreError::Corrupt`] when they
+    /// cannot be read.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
         Self::open_within(url, options, BUSY_TIMEOUT).await
     }
 
     async fn open_within(url: &str, options: StoreOptions, timeout: Duration) -> Result<Self, StoreError> {
         let engine = engine::Engine::open_url(url, options.readers, timeout).await?;
+        let keys = KeyRing::open(options.keys, ServerSecrets::are_missing(&engine).await?)?;
         let mut connection = engine.open_writer().await?;
-        let secrets = Arc::new(ServerSecrets::load_secrets(&engine, &mut connection).await?);
-        let writer = writer::StoreWriter::start_task(engine.clone(), connection);
-        Ok(Self { engine, writer, secrets, parked_dropped: Arc::default() })
+        let secrets = Arc::new(ServerSecrets::load_secrets(&engine, &mut connection, &keys).await?);
+        let writer = writer::StoreWriter::start_task(engine.clone(), connection, keys.clone());
+        Ok(Self { engine, writer, secrets, keys, parked_dropped: Arc::default() })
     }
 
     /// Finishes the queued writes, and closes every connection. Later calls return
@@ -317,6 +333,12 @@ impl Store {
     #[must_use]
     pub fn secrets(&self) -> &ServerSecrets {
         &self.secrets
+    }
+
+    /// Returns the keys under which secrets are stored.
+    #[must_use]
+    pub const fn keys(&self) -> &KeyRing {
+        &self.keys
     }
 
     /// Returns the number of SQL statements run so far, reads and writes. Tests use it to prove that an

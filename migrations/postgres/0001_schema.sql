@@ -11,9 +11,12 @@ CREATE DOMAIN ctext AS TEXT COLLATE "C";
 
 -- Server
 
+-- Values that are encrypted begin with the id of their key: kse1.<id>.<base64>. The keys are in a file of
+-- their own; see docs/adr/0009-encryption-at-rest.md.
+
 CREATE TABLE server_secrets (
     name  ctext  NOT NULL PRIMARY KEY,
-    value ctext  NOT NULL -- hex
+    value ctext  NOT NULL -- hex, encrypted
 );
 
 -- One row. A probe counts it up to find out whether a failed disk accepts writes again.
@@ -28,7 +31,15 @@ CREATE TABLE nodes (
     id         ctext  NOT NULL PRIMARY KEY,
     address    ctext  NOT NULL UNIQUE, -- where other nodes reach it; empty: a server that is alone
     expires_at BIGINT NOT NULL,        -- by the database's clock
-    process    ctext  NOT NULL DEFAULT '' -- identity of the process on its machine
+    process    ctext  NOT NULL DEFAULT '', -- identity of the process on its machine
+    secret_keys ctext  NOT NULL DEFAULT '' -- ids of keys that it has, the one that it writes under first; separated by commas
+);
+
+-- At most one row: the rotation that the nodes carry out together.
+CREATE TABLE key_rotation (
+    id     BIGINT NOT NULL PRIMARY KEY,
+    key_id ctext  NOT NULL,
+    phase  ctext  NOT NULL
 );
 
 -- Number of the last change of the directory. The row is locked until a change commits, so numbers become
@@ -111,8 +122,8 @@ CREATE TABLE accounts (
     status_reason       ctext,
     waba_id             ctext,
     profile             ctext  NOT NULL DEFAULT '{}', -- what Meta tells about the number, JSON
-    access_token        ctext  NOT NULL,
-    app_secret          ctext,
+    access_token        ctext  NOT NULL, -- encrypted
+    app_secret          ctext,           -- encrypted
     messages_per_second BIGINT NOT NULL,
     sandbox             BIGINT NOT NULL,
     created_at          BIGINT NOT NULL,
@@ -300,7 +311,7 @@ CREATE TABLE idempotency_records (
     key             ctext  NOT NULL,
     fingerprint     ctext  NOT NULL, -- hex
     status          BIGINT NOT NULL, -- of the answer; 0: claimed by a node whose call has no answer yet
-    body            ctext  NOT NULL,
+    body            ctext  NOT NULL, -- encrypted where it shows a secret
     created_at      BIGINT NOT NULL,
     claimed_by      ctext,           -- the node that ran the call; null: a server that was alone
     contact_id      ctext,            -- the contact that the answer shows
@@ -310,6 +321,7 @@ CREATE TABLE idempotency_records (
 CREATE INDEX idempotency_records_age ON idempotency_records (created_at);
 CREATE INDEX idempotency_records_contact ON idempotency_records (contact_id) WHERE contact_id IS NOT NULL;
 CREATE INDEX idempotency_claims ON idempotency_records (claimed_by) WHERE status = 0;
+CREATE INDEX idempotency_secrets ON idempotency_records (organisation_id, key) WHERE substr(body, 1, 5) = 'kse1.';
 
 -- Delivery: how far each subscriber has come in each account's log
 
@@ -348,7 +360,7 @@ CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE ON webhook_subscriptions
 CREATE TABLE webhook_secrets (
     id              ctext  NOT NULL PRIMARY KEY,
     subscription_id ctext  NOT NULL,
-    secret          ctext  NOT NULL,
+    secret          ctext  NOT NULL, -- encrypted
     created_at      BIGINT NOT NULL,
     created_by      ctext  NOT NULL, -- [kind, id, name], JSON
     expires_at      BIGINT
@@ -398,7 +410,7 @@ CREATE TABLE plugins (
     events           ctext  NOT NULL, -- JSON array of types
     accounts         ctext,            -- JSON array of phone_number_ids; null: all
     config           ctext  NOT NULL, -- JSON object of texts
-    secrets          ctext  NOT NULL, -- JSON object of texts
+    secrets          ctext  NOT NULL, -- JSON object of texts, encrypted; empty: none
     allowed_hosts    ctext  NOT NULL, -- JSON array
     capabilities     ctext,            -- JSON array; null: all
     enabled          BIGINT NOT NULL,

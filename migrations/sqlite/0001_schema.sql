@@ -8,9 +8,12 @@
 
 -- Server
 
+-- Values that are encrypted begin with the id of their key: kse1.<id>.<base64>. The keys are in a file of
+-- their own; see docs/adr/0009-encryption-at-rest.md.
+
 CREATE TABLE server_secrets (
     name  TEXT NOT NULL PRIMARY KEY,
-    value TEXT NOT NULL -- hex
+    value TEXT NOT NULL -- hex, encrypted
 ) STRICT;
 
 -- One row. A probe counts it up to find out whether a failed disk accepts writes again.
@@ -26,7 +29,15 @@ CREATE TABLE nodes (
     id         TEXT    NOT NULL PRIMARY KEY,
     address    TEXT    NOT NULL UNIQUE, -- where other nodes reach it; empty: a server that is alone
     expires_at INTEGER NOT NULL,        -- by the database's clock
-    process    TEXT    NOT NULL DEFAULT '' -- identity of the process on its machine
+    process    TEXT    NOT NULL DEFAULT '', -- identity of the process on its machine
+    secret_keys TEXT   NOT NULL DEFAULT '' -- ids of keys that it has, the one that it writes under first; separated by commas
+) STRICT;
+
+-- At most one row: the rotation that the nodes carry out together.
+CREATE TABLE key_rotation (
+    id     INTEGER NOT NULL PRIMARY KEY,
+    key_id TEXT    NOT NULL,
+    phase  TEXT    NOT NULL
 ) STRICT;
 
 -- Directory: organisations, their keys, users and accounts
@@ -76,8 +87,8 @@ CREATE TABLE accounts (
     status_reason       TEXT,
     waba_id             TEXT,
     profile             TEXT    NOT NULL DEFAULT '{}', -- what Meta tells about the number, JSON
-    access_token        TEXT    NOT NULL,
-    app_secret          TEXT,
+    access_token        TEXT    NOT NULL, -- encrypted
+    app_secret          TEXT,             -- encrypted
     messages_per_second INTEGER NOT NULL,
     sandbox             INTEGER NOT NULL,
     created_at          INTEGER NOT NULL,
@@ -260,7 +271,7 @@ CREATE TABLE idempotency_records (
     key             TEXT    NOT NULL,
     fingerprint     TEXT    NOT NULL, -- hex
     status          INTEGER NOT NULL, -- of the answer; 0: claimed by a node whose call has no answer yet
-    body            TEXT    NOT NULL,
+    body            TEXT    NOT NULL, -- encrypted where it shows a secret
     created_at      INTEGER NOT NULL,
     claimed_by      TEXT,             -- the node that ran the call; null: a server that was alone
     contact_id      TEXT,             -- the contact that the answer shows
@@ -270,6 +281,7 @@ CREATE TABLE idempotency_records (
 CREATE INDEX idempotency_records_age ON idempotency_records (created_at);
 CREATE INDEX idempotency_records_contact ON idempotency_records (contact_id) WHERE contact_id IS NOT NULL;
 CREATE INDEX idempotency_claims ON idempotency_records (claimed_by) WHERE status = 0;
+CREATE INDEX idempotency_secrets ON idempotency_records (organisation_id, key) WHERE substr(body, 1, 5) = 'kse1.';
 
 -- Delivery: how far each subscriber has come in each account's log
 
@@ -304,7 +316,7 @@ CREATE INDEX webhook_subscriptions_organisation ON webhook_subscriptions (organi
 CREATE TABLE webhook_secrets (
     id              TEXT    NOT NULL PRIMARY KEY,
     subscription_id TEXT    NOT NULL,
-    secret          TEXT    NOT NULL,
+    secret          TEXT    NOT NULL, -- encrypted
     created_at      INTEGER NOT NULL,
     created_by      TEXT    NOT NULL, -- [kind, id, name], JSON
     expires_at      INTEGER
@@ -354,7 +366,7 @@ CREATE TABLE plugins (
     events           TEXT    NOT NULL, -- JSON array of types
     accounts         TEXT,             -- JSON array of phone_number_ids; null: all
     config           TEXT    NOT NULL, -- JSON object of texts
-    secrets          TEXT    NOT NULL, -- JSON object of texts
+    secrets          TEXT    NOT NULL, -- JSON object of texts, encrypted; empty: none
     allowed_hosts    TEXT    NOT NULL, -- JSON array
     capabilities     TEXT,             -- JSON array; null: all
     enabled          INTEGER NOT NULL,

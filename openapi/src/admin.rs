@@ -11,6 +11,7 @@ pub(crate) mod api_keys;
 pub(crate) mod ingest;
 pub(crate) mod organisations;
 pub(crate) mod plugins;
+pub(crate) mod secrets;
 pub(crate) mod users;
 
 use std::sync::Arc;
@@ -27,11 +28,20 @@ pub(crate) use api_keys::ApiKeysAdmin;
 pub(crate) use ingest::IngestAdmin;
 pub(crate) use organisations::OrganisationsAdmin;
 pub(crate) use plugins::PluginsAdmin;
+pub(crate) use secrets::SecretsAdmin;
 pub(crate) use users::UsersAdmin;
 
 /// All of the operator's operations.
-pub(crate) type AdminApi =
-    (OrganisationsAdmin, ApiKeysAdmin, UsersAdmin, AccountsAdmin, ActorsAdmin, PluginsAdmin, IngestAdmin);
+pub(crate) type AdminApi = (
+    OrganisationsAdmin,
+    ApiKeysAdmin,
+    UsersAdmin,
+    AccountsAdmin,
+    ActorsAdmin,
+    PluginsAdmin,
+    IngestAdmin,
+    SecretsAdmin,
+);
 
 /// Returns the operator's operations over these facades.
 #[must_use]
@@ -44,6 +54,7 @@ pub(crate) fn admin_api(app: &Arc<AppState>) -> AdminApi {
         ActorsAdmin(app.clone()),
         PluginsAdmin(app.clone()),
         IngestAdmin(app.clone()),
+        SecretsAdmin(app.clone()),
     )
 }
 
@@ -68,7 +79,7 @@ mod tests {
     fn every_operation_lies_behind_the_operators_door() {
         let paths: Vec<_> = AdminApi::meta().into_iter().flat_map(|api| api.paths).collect();
         let operations: usize = paths.iter().map(|path| path.operations.len()).sum();
-        assert_eq!((paths.len(), operations), (12, 16));
+        assert_eq!((paths.len(), operations), (13, 17));
         for path in &paths {
             assert_eq!(
                 Resource::from_path(&path.path).unwrap().access(),

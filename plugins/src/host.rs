@@ -24,7 +24,7 @@ use crate::component::inspect::{self, ComponentInterface};
 use crate::component::invalid_plugin::{CompileError, InvalidPlugin, NotTrusted};
 use crate::component::version::{CompiledComponent, ComponentLoadError, LoadedVersion};
 use crate::invocation::{Invocation, OutboundMode, RunLimits};
-use crate::ports::{DraftReader, HttpFetcher, RawMessages};
+use crate::ports::{ArtifactKeys, DraftReader, HttpFetcher, RawMessages};
 use crate::report::{HookFault, HookOutcome, RunReport};
 use crate::runtime::run::RunPorts;
 use crate::runtime::{engine, run};
@@ -38,8 +38,8 @@ use version_loader::VersionLoader;
 /// Options of a [`PluginHost`].
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// Key that signs artefacts. Nodes that share artefacts share it.
-    pub seal_key: [u8; 32],
+    /// Keys that sign artefacts. Nodes that share artefacts share them.
+    pub seal_keys: Arc<dyn ArtifactKeys>,
     /// Threads that run hooks.
     pub threads: usize,
     /// Most runs under way at once, those that wait for other hosts included. The host takes at most the memory
@@ -56,12 +56,12 @@ pub struct HostOptions {
 }
 
 impl HostOptions {
-    /// Returns options that suit this machine, with this key.
+    /// Returns options that suit this machine, with these keys.
     #[must_use]
-    pub fn new(seal_key: [u8; 32]) -> Self {
+    pub fn new(seal_keys: impl ArtifactKeys + 'static) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
-            seal_key,
+            seal_keys: Arc::new(seal_keys),
             threads: cores.max(2),
             runs_max: 32,
             runs_per_plugin_max: 8,
@@ -143,7 +143,7 @@ impl PluginHost {
         let linker = engine::guest_linker(&engine).map_err(no_host)?;
         let ticker = EpochTicker::start(engine).map_err(no_thread)?;
         Ok(Self {
-            loader: VersionLoader::new(options.seal_key, linker),
+            loader: VersionLoader::new(options.seal_keys.clone(), linker),
             runs: FairQueue::new(options.runs_max, options.runs_per_plugin_max),
             background: Arc::new(BackgroundPool::new(threads - 1, ticker)),
             compilations: FairQueue::new(COMPILATIONS_MAX, 1),
@@ -258,6 +258,12 @@ impl PluginHost {
     /// When this server did not sign it, or another build of it did.
     pub async fn load(&self, artefact: &Bytes) -> Result<Arc<LoadedVersion>, NotTrusted> {
         self.loader.load_artifact(artefact.clone()).await.map_err(NotTrusted::from)
+    }
+
+    /// Signs an artefact anew whose signature is by an older key; `None` when the newest key has signed it, or no
+    /// known one. Off the caller's threads.
+    pub async fn renew_signature(&self, artefact: Bytes) -> Option<Bytes> {
+        self.loader.renew_signature(artefact).await
     }
 
     /// Runs one event through a version, after waiting for a permit. Dropping the future stops the run.

@@ -55,8 +55,8 @@ pub use component::version::{CompiledComponent, LoadedVersion};
 pub use host::{ComponentUpload, HostOptions, HostStartError, PluginHost};
 pub use invocation::{Invocation, MEMORY_BYTES_MAX, OutboundMode, RunLimits};
 pub use ports::{
-    DraftReader, DraftRefused, DraftedRequest, FetchAnswer, FetchError, FetchRequest, HttpFetcher, NoNetwork,
-    RawMessages,
+    ArtifactKeys, DraftReader, DraftRefused, DraftedRequest, FetchAnswer, FetchError, FetchRequest,
+    HttpFetcher, NoNetwork, RawMessages,
 };
 pub use report::{HookFault, HookOutcome, HttpCall, RequestedEffect, RunReport};
 

@@ -8,7 +8,32 @@ use futures_util::future::BoxFuture;
 use kabar_core::domain::account::Account;
 use kabar_core::domain::message::OutgoingMessage;
 use kabar_core::domain::read_receipt::ReadReceipt;
+use kabar_core::encryption::KeyRing;
 use kabar_core::ids::OrganisationId;
+
+/// Keys that sign compiled components. They are asked for at each use, because a rotation changes them.
+pub trait ArtifactKeys: std::fmt::Debug + Send + Sync {
+    /// Returns the keys, the one that signs first; the signatures of the others are good as well.
+    fn signing_keys(&self) -> Vec<[u8; 32]>;
+}
+
+impl ArtifactKeys for [u8; 32] {
+    fn signing_keys(&self) -> Vec<[u8; 32]> {
+        vec![*self]
+    }
+}
+
+impl ArtifactKeys for Vec<[u8; 32]> {
+    fn signing_keys(&self) -> Vec<[u8; 32]> {
+        self.clone()
+    }
+}
+
+impl ArtifactKeys for KeyRing {
+    fn signing_keys(&self) -> Vec<[u8; 32]> {
+        self.artefact_keys()
+    }
+}
 
 /// A call of a hook to a host that it may call.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -67,6 +67,14 @@ impl VersionCache {
         self.folder.as_ref()?.read_artifact(id).await
     }
 
+    /// Lists the versions that have an artefact on disk.
+    pub(super) async fn list_artifacts(&self) -> Vec<PluginVersionId> {
+        match &self.folder {
+            Some(folder) => folder.list_versions().await,
+            None => Vec::new(),
+        }
+    }
+
     /// Writes the artefact of a version.
     pub(super) async fn write_artifact(&self, id: PluginVersionId, artefact: &Bytes) {
         if let Some(folder) = &self.folder {
@@ -83,10 +91,7 @@ impl VersionCache {
 
     /// Removes what belongs to versions that are gone.
     pub(super) async fn remove_remnants(&self, store: &Store) -> Result<(), StoreError> {
-        let on_disk: BTreeSet<PluginVersionId> = match &self.folder {
-            Some(folder) => folder.list_versions().await.into_iter().collect(),
-            None => BTreeSet::new(),
-        };
+        let on_disk: BTreeSet<PluginVersionId> = self.list_artifacts().await.into_iter().collect();
         let mut held = on_disk.clone();
         held.extend(self.ready.lock().unwrap_or_else(PoisonError::into_inner).cells.keys());
         if held.is_empty() {

@@ -147,6 +147,10 @@ impl TestServer {
         if !options.environment.contains_key("KABAR_DATABASE_URL") {
             options.set("KABAR_DATABASE_URL", &database::chosen(folder.path()).await);
         }
+        let is_shared = options.environment["KABAR_DATABASE_URL"].starts_with("postgres");
+        if is_shared && !options.environment.contains_key(database::KEY_FILE) {
+            options.set(database::KEY_FILE, database::TEST_KEY);
+        }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         if options.node {

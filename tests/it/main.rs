@@ -11,5 +11,6 @@ mod harness;
 mod meta;
 mod plugins;
 mod repo;
+mod secrets;
 mod sending;
 mod simulator;

@@ -5,6 +5,8 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 
 use kabar_core::domain::subscriber::SubscriberId;
+use kabar_core::encryption::EncryptionKeyId;
+use kabar_core::ids::NodeId;
 
 /// Progress of a node in the log of changes.
 pub(super) struct LogFollower {
@@ -16,6 +18,21 @@ pub(super) struct LogFollower {
     pub(super) fresh_until_ms: AtomicU64,
     /// Held by the request that reads the changes.
     pub(super) asking: tokio::sync::Mutex<()>,
+    /// What this node knows of a rotation of keys.
+    pub(super) rotation: tokio::sync::Mutex<RotationState>,
+    /// Held by the request that rotates keys.
+    pub(super) rotating: tokio::sync::Mutex<()>,
+}
+
+/// Progress of a node in a rotation of the keys of secrets.
+#[derive(Default)]
+pub(super) struct RotationState {
+    /// Revision of the directory up to which rotations are known.
+    pub(super) known: Option<i64>,
+    /// `true` while the key file lacks the key of a rotation.
+    pub(super) lacking: bool,
+    /// The keys that the other nodes were told of, and the id under which.
+    pub(super) reported: Option<(NodeId, Vec<EncryptionKeyId>)>,
 }
 
 impl LogFollower {
@@ -26,6 +43,8 @@ impl LogFollower {
             changed: std::sync::Mutex::default(),
             fresh_until_ms: AtomicU64::new(0),
             asking: tokio::sync::Mutex::default(),
+            rotation: tokio::sync::Mutex::default(),
+            rotating: tokio::sync::Mutex::default(),
         }
     }
 

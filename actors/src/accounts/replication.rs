@@ -79,7 +79,11 @@ impl AccountRegistry {
                 () = surroundings::sleep(FOLLOW_EVERY) => {}
                 () = self.0.cluster.renewal_ended() => return,
             }
-            match self.follow_log().await {
+            let followed = match self.follow_log().await {
+                Ok(()) => self.follow_rotation().await,
+                Err(error) => Err(error),
+            };
+            match followed {
                 Ok(()) => {
                     behind = false;
                     self.look_after_changed().await;
@@ -94,7 +98,7 @@ impl AccountRegistry {
         }
     }
 
-    async fn follow_log(&self) -> Result<(), StoreError> {
+    pub(super) async fn follow_log(&self) -> Result<(), StoreError> {
         let fresh_until = now_ms().saturating_add(u64::try_from(FRESH_FOR.as_millis()).unwrap_or(u64::MAX));
         for id in self.0.directory.refresh_directory().await? {
             self.0.subscribers.registry().retire_organisation(id).await;

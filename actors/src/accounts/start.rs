@@ -110,6 +110,12 @@ impl AccountRegistry {
             streams: StreamPermits::default(),
             following,
         }));
+        if accounts.is_clustered() {
+            accounts
+                .choose_first_key()
+                .await
+                .map_err(|error| AccountError::from_store(&error, "no key chosen"))?;
+        }
         accounts.start_tasks(effect_requests, profile_requests, erasure_requests);
         accounts.resume_sending().await?;
         accounts.resume_deliveries().await?;

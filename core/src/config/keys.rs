@@ -79,6 +79,10 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::for_modes("whatsapp.base_url", None, Some("https://graph.facebook.com")),
     SettingKey::with_default("whatsapp.version", "v23.0"),
     SettingKey::with_default("whatsapp.settle_seconds", "60"),
+    SettingKey::for_modes("secrets.key_file", None, None).with_requirement(
+        "must be set for PostgreSQL to a file with a key: one line of `openssl rand -base64 32`, the same on every \
+         node; or give it as the systemd credential kabar-key",
+    ),
     SettingKey::for_modes("cluster.address", None, None),
     SettingKey::with_default("cluster.lease_seconds", "6"),
     SettingKey::with_default("cluster.alone_lease_seconds", "60"),

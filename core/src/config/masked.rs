@@ -8,6 +8,7 @@ use super::keys::SETTINGS;
 use super::{ChangedSetting, HookExceptions, HookSettings, Settings};
 use crate::domain::account::Secret;
 use crate::domain::organisation::PriceTier;
+use crate::encryption::KeySource;
 
 /// Value of a key in the rendered text.
 #[derive(PartialEq, Eq)]
@@ -96,6 +97,10 @@ fn render_given(settings: &Settings, key: &str) -> MaskedValue {
         }
         "whatsapp.version" => MaskedValue::Text(settings.whatsapp.version.clone()),
         "whatsapp.settle_seconds" => MaskedValue::Bare(settings.whatsapp.settle.as_secs().to_string()),
+        "secrets.key_file" => match &settings.keys {
+            Some(KeySource::Given(path)) => MaskedValue::Text(path.display().to_string()),
+            Some(KeySource::Own(_)) | None => MaskedValue::Absent,
+        },
         "cluster.address" => settings.cluster.address.clone().map_or(MaskedValue::Absent, MaskedValue::Text),
         "cluster.alone_lease_seconds" => {
             MaskedValue::Bare(settings.cluster.alone_lease.as_secs().to_string())

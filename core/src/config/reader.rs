@@ -12,8 +12,10 @@ use config::{ConfigError, Environment, File, FileFormat, Source, Value, ValueKin
 
 use super::keys::{SETTINGS, define_key, is_service_variable, variable_name};
 use super::secret_file::read_secret_file;
+use super::values::DatabaseUrl;
 use super::{ServerMode, SettingProblem, SettingSources};
 use crate::domain::account::Secret;
+use crate::encryption::KeySource;
 #[cfg(debug_assertions)]
 use crate::surroundings::SeededDelays;
 
@@ -32,8 +34,30 @@ pub(super) struct SettingsReader {
     /// Secrets with a file that cannot be read; that is reported already.
     unread: BTreeSet<&'static str>,
     passed_over: Vec<String>,
+    /// Folder of systemd's credentials.
+    credentials: Option<PathBuf>,
     #[cfg(debug_assertions)]
     test_delays: Option<Value>,
+}
+
+/// Variable with which systemd names the folder of a service's credentials (systemd.exec, "Credentials").
+const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
+/// Credential that holds the keys of the secrets.
+const KEY_CREDENTIAL: &str = "kabar-key";
+/// Ending of the server's own file of keys, after the name of the database's file.
+const KEY_ENDING: &str = ".key";
+
+/// Returns the folder of systemd's credentials.
+fn credentials_folder(sources: &SettingSources) -> Option<PathBuf> {
+    match &sources.environment {
+        Some(environment) => environment.get(CREDENTIALS_FOLDER).map(PathBuf::from),
+        None => process_credentials(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the variable is systemd's, and no setting")]
+fn process_credentials() -> Option<PathBuf> {
+    std::env::var_os(CREDENTIALS_FOLDER).map(PathBuf::from)
 }
 
 /// Not a setting: only debug builds read `KABAR_TEST_DELAYS`, from the environment.
@@ -76,6 +100,7 @@ impl SettingsReader {
             secret_files: BTreeMap::new(),
             unread: BTreeSet::new(),
             passed_over: of_kubernetes.iter().map(|key| variable_name(key)).collect(),
+            credentials: credentials_folder(sources),
             #[cfg(debug_assertions)]
             test_delays,
         };
@@ -128,6 +153,27 @@ impl SettingsReader {
     /// Returns the files that secrets were read from, by the key of the secret.
     pub(super) fn secret_files(&self) -> BTreeMap<&'static str, PathBuf> {
         self.secret_files.clone()
+    }
+
+    /// Returns the place of the keys under which secrets are stored in this database.
+    pub(super) fn read_key_source(&mut self, database: &DatabaseUrl) -> Option<KeySource> {
+        const KEY: &str = "secrets.key_file";
+        let path =
+            |text: &str| if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.into()) };
+        if self.values.contains_key(KEY) {
+            return self.read_optional(KEY, path).map(KeySource::Given);
+        }
+        let credential = self.credentials.as_ref().map(|folder| folder.join(KEY_CREDENTIAL));
+        if let Some(credential) = credential.filter(|path| path.exists()) {
+            return Some(KeySource::Given(credential));
+        }
+        let Some(file) = database.file_path() else {
+            self.report_missing(KEY);
+            return None;
+        };
+        let mut own = file.as_os_str().to_owned();
+        own.push(KEY_ENDING);
+        Some(KeySource::Own(own.into()))
     }
 
     /// Returns the names of variables that Kubernetes makes for a Service, and that are no settings.

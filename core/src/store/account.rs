@@ -8,13 +8,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::dialect::{BulkStatement, ColumnKind};
-use super::engine::{EngineRow, RowFields};
+use super::encrypted_column::EncryptedColumn;
+use super::engine::{EngineRow, RowFields, SqlArg};
 use super::profile_row::ProfileRow;
 use super::row::{RowPlace, RowText, json_text};
 use super::{
     AccountActivation, AccountCommit, CommitFloor, InsertedAccount, Store, StoreError, conversation, erasure,
 };
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
+use crate::encryption::KeyRing;
 use crate::ids::{AccountId, NodeId, OrganisationId};
 
 /// Name of the table.
@@ -84,6 +86,11 @@ impl From<&AccountCommit> for FenceRow {
     }
 }
 
+/// Column of the token for Meta's API.
+pub(super) const ACCESS_TOKEN: EncryptedColumn = EncryptedColumn { table: TABLE, column: "access_token" };
+/// Column of the key of webhooks' signatures.
+pub(super) const APP_SECRET: EncryptedColumn = EncryptedColumn { table: TABLE, column: "app_secret" };
+
 /// Mutable columns of an account's own row, as [`UPDATE`] reads it.
 #[derive(Serialize)]
 pub(super) struct AccountRow<'a> {
@@ -93,31 +100,36 @@ pub(super) struct AccountRow<'a> {
     status_reason: Option<&'a str>,
     waba_id: Option<&'a str>,
     profile: ProfileRow<'a>,
-    access_token: &'a str,
-    app_secret: Option<&'a str>,
+    access_token: String,
+    app_secret: Option<String>,
     messages_per_second: u32,
 }
 
 impl<'a> AccountRow<'a> {
-    /// Creates the row of an account; `number` identifies it.
-    pub(super) fn from_account(number: i64, account: &'a Account) -> Self {
-        Self {
+    /// Creates the row of an account; `number` identifies it. Its secrets are encrypted.
+    pub(super) fn from_account(
+        number: i64,
+        account: &'a Account,
+        keys: &KeyRing,
+    ) -> Result<Self, sqlx::Error> {
+        let id = account.id.to_string();
+        let app_secret = account.app_secret.as_ref().map(|secret| APP_SECRET.encrypt(keys, &id, secret));
+        Ok(Self {
             number,
             name: account.name.as_deref().map(RowText::Borrowed),
             status: account.status.as_str(),
             status_reason: account.status_reason.as_deref(),
             waba_id: account.profile.waba_id.as_deref(),
             profile: ProfileRow::from_account(account),
-            // They authenticate calls to Meta after a restart, so they must be stored.
-            access_token: account.access_token.reveal(),
-            app_secret: account.app_secret.as_ref().map(Secret::reveal),
+            access_token: ACCESS_TOKEN.encrypt(keys, &id, &account.access_token)?,
+            app_secret: app_secret.transpose()?,
             messages_per_second: account.messages_per_second,
-        }
+        })
     }
 }
 
 /// Reads [`COLUMNS`].
-fn read_account(fields: &mut RowFields<'_>) -> Result<Account, StoreError> {
+fn read_account(fields: &mut RowFields<'_>, keys: &KeyRing) -> Result<Account, StoreError> {
     let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
     let number = fields.take_int()?;
@@ -140,8 +152,11 @@ fn read_account(fields: &mut RowFields<'_>) -> Result<Account, StoreError> {
         status_reason,
         recovery,
         profile,
-        access_token: Secret::new(&fields.take_text()?),
-        app_secret: fields.opt_text()?.as_deref().map(Secret::new),
+        access_token: ACCESS_TOKEN.decrypt(keys, &id, &fields.take_text()?)?,
+        app_secret: match fields.opt_text()? {
+            Some(value) => Some(APP_SECRET.decrypt(keys, &id, &value)?),
+            None => None,
+        },
         messages_per_second: at.check_count("messages_per_second", fields.take_int()?)?,
         sandbox: at.check_flag("sandbox", fields.take_int()?)?,
         created_at: at.check_time("created_at", fields.take_int()?)?,
@@ -164,7 +179,7 @@ impl Store {
             .fetch_rows(sql, Vec::new())
             .await?
             .iter()
-            .map(|row| read_account(&mut row.read_fields(TABLE)))
+            .map(|row| read_account(&mut row.read_fields(TABLE), &self.keys))
             .collect()
     }
 
@@ -173,7 +188,7 @@ impl Store {
             "SELECT {COLUMNS} FROM accounts WHERE directory_revision > $1 AND deleted_at IS NULL ORDER BY number"
         );
         let rows = self.engine.fetch_rows(sql, vec![after.into()]).await?;
-        rows.iter().map(|row| read_account(&mut row.read_fields(TABLE))).collect()
+        rows.iter().map(|row| read_account(&mut row.read_fields(TABLE), &self.keys)).collect()
     }
 
     /// Connects a number, unless it is connected already. The given `number` is ignored.
@@ -185,6 +200,9 @@ impl Store {
                    status_reason, waba_id, profile, access_token, app_secret, messages_per_second, sandbox, \
                    created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                    ON CONFLICT (phone_number_id) DO NOTHING RETURNING number";
+        let bind = |column: EncryptedColumn, secret: &Secret| {
+            column.bind_secret(&self.keys, account.id.to_string(), secret)
+        };
         let args = vec![
             account.id.to_string().into(),
             account.organisation_id.to_string().into(),
@@ -195,8 +213,8 @@ impl Store {
             account.status_reason.as_deref().into(),
             account.profile.waba_id.as_deref().into(),
             json_text(&ProfileRow::from_account(&account))?.into(),
-            account.access_token.reveal().into(),
-            account.app_secret.as_ref().map(Secret::reveal).into(),
+            bind(ACCESS_TOKEN, &account.access_token),
+            account.app_secret.as_ref().map_or(SqlArg::Text(None), |secret| bind(APP_SECRET, secret)),
             i64::from(account.messages_per_second).into(),
             i64::from(account.sandbox).into(),
             account.created_at.millis().into(),
@@ -248,7 +266,7 @@ impl Store {
         let rows = snapshot.fetch_rows(sql, vec![account_number.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.read_fields(TABLE);
-        let account = Arc::new(read_account(&mut fields)?);
+        let account = Arc::new(read_account(&mut fields, &self.keys)?);
         let (revision, sequence, epoch) = (fields.take_int()?, fields.take_int()?, fields.take_int()?);
         if epoch != taken.epoch {
             return Err(StoreError::Fenced);

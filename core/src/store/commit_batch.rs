@@ -26,6 +26,7 @@ use super::parked_item::{self, ParkedRow, UnparkedRow};
 use super::raw_item::{self, ErasedRawRow, RawRow};
 use super::row::json_array;
 use super::{AccountCommit, StoreError};
+use crate::encryption::KeyRing;
 
 /// The writes of a job.
 pub(super) enum WriteWork {
@@ -88,22 +89,26 @@ struct BatchRows<'a> {
 }
 
 impl<'a> BatchRows<'a> {
-    fn from_commits(commits: impl IntoIterator<Item = &'a AccountCommit>) -> Self {
+    fn from_commits(
+        commits: impl IntoIterator<Item = &'a AccountCommit>,
+        keys: &KeyRing,
+    ) -> Result<Self, sqlx::Error> {
         let mut rows = Self::default();
-        commits.into_iter().for_each(|commit| rows.add_commit(commit));
-        rows
+        commits.into_iter().try_for_each(|commit| rows.add_commit(commit, keys))?;
+        Ok(rows)
     }
 
-    fn add_commit(&mut self, commit: &'a AccountCommit) {
+    fn add_commit(&mut self, commit: &'a AccountCommit, keys: &KeyRing) -> Result<(), sqlx::Error> {
         let number = commit.account_number;
         let changes = &commit.changes;
-        self.accounts.extend(changes.account.iter().map(|row| AccountRow::from_account(number, row)));
+        if let Some(row) = &changes.account {
+            self.accounts.push(AccountRow::from_account(number, row, keys)?);
+        }
         self.deleted.extend(DeletedRow::from_commit(commit));
         self.freed.extend(FreedRow::from_changes(number, changes));
         self.removed.extend(RemovedRow::from_changes(number, changes));
-        let erased_at = commit.at.millis();
-        let keys = changes.erased_keys.iter();
-        self.erased_keys.extend(keys.map(|key| ErasedKeyRow::from_key(number, key, erased_at)));
+        let (erased, erased_at) = (changes.erased_keys.iter(), commit.at.millis());
+        self.erased_keys.extend(erased.map(|key| ErasedKeyRow::from_key(number, key, erased_at)));
         self.ended_erasures.extend(EndedRow::from_changes(number, changes));
         self.contacts.extend(changes.contacts.values().map(|row| ContactRow::with_search(number, row)));
         self.conversations.extend(
@@ -126,8 +131,11 @@ impl<'a> BatchRows<'a> {
         self.erased_events
             .extend(changes.erased.iter().map(|row| ErasedEventRow::from_message(number, row.id)));
         self.events.extend(commit.events.iter().map(|row| EventRow::from_event(number, row)));
-        self.records.extend(commit.records.iter().map(|row| RecordRow::from_record(number, row)));
+        for row in &commit.records {
+            self.records.push(RecordRow::from_record(number, row, keys)?);
+        }
         self.effects.extend(changes.effects.iter().map(|row| SettledRow::from_effect(number, row)));
+        Ok(())
     }
 
     /// Returns the statements of the tables that have rows, with their rows, in an order in which what is erased
@@ -182,6 +190,7 @@ fn bulk_rows<T: Serialize>(
 async fn write_commits(
     writer: &mut WriteConnection,
     commits: &[&AccountCommit],
+    keys: &KeyRing,
 ) -> Result<HashSet<i64>, sqlx::Error> {
     if commits.is_empty() {
         return Ok(HashSet::new());
@@ -190,14 +199,14 @@ async fn write_commits(
     let fence = json_array(&fence)?;
     if writer.dialect() == Dialect::Postgres {
         let (statements, rows): (Vec<_>, Vec<_>) =
-            BatchRows::from_commits(commits.iter().copied()).to_statements()?.into_iter().unzip();
+            BatchRows::from_commits(commits.iter().copied(), keys)?.to_statements()?.into_iter().unzip();
         let passed =
             read_account_numbers(&writer.run_fenced(&account::FENCE, &statements, fence, rows).await?)?;
-        BatchRows::from_commits(passing_commits(commits, &passed)).write_accounts(writer).await?;
+        BatchRows::from_commits(passing_commits(commits, &passed), keys)?.write_accounts(writer).await?;
         return Ok(passed);
     }
     let passed = read_account_numbers(&writer.run_bulk(&account::FENCE, fence).await?)?;
-    let rows = BatchRows::from_commits(passing_commits(commits, &passed));
+    let rows = BatchRows::from_commits(passing_commits(commits, &passed), keys)?;
     for (statement, rows) in rows.to_statements()? {
         writer.run_bulk(statement, rows).await?;
     }
@@ -231,6 +240,7 @@ pub(super) fn is_one_statement(dialect: Dialect, jobs: &[&WriteWork]) -> bool {
 pub(super) async fn apply_jobs(
     writer: &mut WriteConnection,
     jobs: &[&WriteWork],
+    keys: &KeyRing,
 ) -> Result<Vec<WriteOutcome>, sqlx::Error> {
     let commits: Vec<&AccountCommit> = jobs
         .iter()
@@ -239,7 +249,7 @@ pub(super) async fn apply_jobs(
             WriteWork::Statement { .. } | WriteWork::Script { .. } => None,
         })
         .collect();
-    let passed = write_commits(writer, &commits).await?;
+    let passed = write_commits(writer, &commits, keys).await?;
     let mut outcomes = Vec::with_capacity(jobs.len());
     for work in jobs {
         outcomes.push(match work {

@@ -346,7 +346,7 @@ impl Store {
              updated_at = CASE WHEN updated_at > $2 THEN updated_at ELSE $2 END WHERE id {listed} RETURNING id, subscription_id, account"
         );
         let mut script = vec![(sql.into(), vec![json_array(&names)?.into(), now.millis().into()])];
-        script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
+        script.extend(answer.map(|record| self.insert_record(record)));
         let rows = self.writer.write_all(script).await?;
         let read = |row: &EngineRow| {
             let mut fields = row.read_fields(TABLE);
@@ -372,7 +372,7 @@ impl Store {
         let rows = DeliveryRow::with_bodies(deliveries, bodies);
         let mut script =
             vec![(self.engine.dialect().bulk_text(&REPLAY).into(), vec![json_array(&rows)?.into()])];
-        script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
+        script.extend(answer.map(|record| self.insert_record(record)));
         self.writer.write_all(script).await.map(drop)
     }
 }

@@ -25,7 +25,7 @@ use self::checkpoints::CheckpointTask;
 pub use self::database_lock::{DatabaseLock, DatabaseTenure};
 pub(super) use self::engine_row::{EngineRow, RowFields};
 pub(super) use self::page_scrub::NOTE_REMNANTS;
-pub(super) use self::sql_arg::SqlArg;
+pub(super) use self::sql_arg::{LateText, SqlArg};
 use self::statement_name::StatementName;
 use super::StoreError;
 use super::dialect::{BulkStatement, Dialect, at_once};

@@ -3,19 +3,30 @@
 //! Invariants: one row per organisation and key, the newest. An answer is written only over the claim under
 //! which its call ran, over no row, or over a row that is no longer kept; otherwise the database refuses the
 //! whole transaction. The reader checks the age of an answer, so an expired record that waits to be purged is
-//! never replayed.
+//! never replayed. The body of an answer that shows a secret is encrypted.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 
 use super::dialect::{BulkStatement, ColumnKind};
-use super::engine::{EngineRow, Sql, SqlArg};
+use super::encrypted_column::EncryptedColumn;
+use super::engine::{EngineRow, LateText, Sql, SqlArg};
 use super::node::NOW;
 use super::row::{RowPlace, json_array};
-use super::{IdempotencyRecord, KeyState, Store, StoreError};
+use super::{IdempotencyRecord, KeyState, RecordedBody, Store, StoreError};
 use crate::domain::time::Timestamp;
+use crate::encryption::{KeyRing, is_encrypted};
 use crate::ids::{NodeId, OrganisationId};
 
 const TABLE: &str = "idempotency_records";
+/// Column of an answer's body; encrypted where it shows a secret.
+pub(super) const BODY: EncryptedColumn = EncryptedColumn { table: TABLE, column: "body" };
+
+/// Returns the id of a row for its encrypted body.
+fn secret_id(organisation_id: OrganisationId, key: &str) -> String {
+    format!("{organisation_id}/{key}")
+}
 
 /// Claims that one call of [`Store::claimed_idempotency_keys`] returns, at most.
 const CLAIMS_MAX: i64 = 1000;
@@ -55,7 +66,7 @@ pub(super) struct RecordRow<'a> {
     key: &'a str,
     fingerprint: String,
     status: u16,
-    body: &'a str,
+    body: Cow<'a, str>,
     created_at: i64,
     claimed_by: Option<String>,
     contact_id: Option<String>,
@@ -63,28 +74,47 @@ pub(super) struct RecordRow<'a> {
 
 impl<'a> RecordRow<'a> {
     /// Creates the row of a record that belongs to a commit of this account.
-    pub(super) fn from_record(account: i64, record: &'a IdempotencyRecord) -> Self {
-        Self {
+    pub(super) fn from_record(
+        account: i64,
+        record: &'a IdempotencyRecord,
+        keys: &KeyRing,
+    ) -> Result<Self, sqlx::Error> {
+        let body = match &record.body {
+            RecordedBody::Open(json) => Cow::Borrowed(&**json),
+            RecordedBody::Secret(json) => {
+                BODY.encrypt(keys, &secret_id(record.organisation_id, &record.key), json)?.into()
+            }
+        };
+        Ok(Self {
             account,
             organisation_id: record.organisation_id.to_string(),
             key: &record.key,
             fingerprint: hex::encode(record.fingerprint),
             status: record.status,
-            body: &record.body,
+            body,
             created_at: record.created_at.millis(),
             claimed_by: record.claimed_by.map(|node| node.to_string()),
             contact_id: record.contact_id.map(|id| id.to_string()),
-        }
+        })
     }
 }
 
-fn read_record(row: &EngineRow, organisation_id: OrganisationId) -> Result<KeyState, StoreError> {
+fn read_record(
+    row: &EngineRow,
+    organisation_id: OrganisationId,
+    keys: &KeyRing,
+) -> Result<KeyState, StoreError> {
     let mut fields = row.read_fields(TABLE);
     let key = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &key };
     let fingerprint = at.check_digest("fingerprint", &fields.take_text()?)?;
     let status = at.check_value("status", u16::try_from(fields.take_int()?).ok())?;
-    let body = fields.take_text()?;
+    let body = match fields.take_text()? {
+        value if is_encrypted(&value) => {
+            RecordedBody::Secret(BODY.decrypt(keys, &secret_id(organisation_id, &key), &value)?)
+        }
+        json => RecordedBody::Open(json.into()),
+    };
     let created_at = at.check_time("created_at", fields.take_int()?)?;
     let claimed_by = fields.opt_text()?.map(|id| at.check_value("claimed_by", NodeId::parse(&id).ok()));
     let claimed_by = claimed_by.transpose()?;
@@ -94,7 +124,7 @@ fn read_record(row: &EngineRow, organisation_id: OrganisationId) -> Result<KeySt
             organisation_id,
             fingerprint,
             status,
-            body: body.into(),
+            body,
             created_at,
             claimed_by,
             contact_id: None,
@@ -105,9 +135,10 @@ fn read_record(row: &EngineRow, organisation_id: OrganisationId) -> Result<KeySt
 
 impl Store {
     /// Returns the statement that stores an answer, for a script with further writes.
-    pub(super) fn insert_record(&self, record: &IdempotencyRecord) -> Result<(Sql, Vec<SqlArg>), StoreError> {
-        let rows = json_array(&[RecordRow::from_record(0, record)])?;
-        Ok((self.engine.dialect().bulk_text(&UPSERT).into(), vec![rows.into()]))
+    pub(super) fn insert_record(&self, record: &IdempotencyRecord) -> (Sql, Vec<SqlArg>) {
+        let (keys, record) = (self.keys.clone(), record.clone());
+        let rows = LateText::from(move || json_array(&[RecordRow::from_record(0, &record, &keys)?]));
+        (self.engine.dialect().bulk_text(&UPSERT).into(), vec![SqlArg::Late(rows)])
     }
 
     /// Returns the state of a key. A row from before `not_before` is ignored.
@@ -124,7 +155,7 @@ impl Store {
                    WHERE organisation_id = $1 AND key = $2 AND created_at >= $3";
         let args = vec![organisation_id.to_string().into(), key.into(), not_before.millis().into()];
         let rows = self.engine.fetch_rows(sql, args).await?;
-        rows.first().map_or(Ok(KeyState::Free), |row| read_record(row, organisation_id))
+        rows.first().map_or(Ok(KeyState::Free), |row| read_record(row, organisation_id, &self.keys))
     }
 
     /// Claims a key for a node, before its call is run. `true` when the key was free: without a row, with a
@@ -208,7 +239,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] when the key meanwhile belongs to another call; see [`StoreError`].
     pub async fn insert_idempotency_record(&self, record: IdempotencyRecord) -> Result<(), StoreError> {
-        let (sql, args) = self.insert_record(&record)?;
+        let (sql, args) = self.insert_record(&record);
         self.writer.write_statement(sql, args).await.map(drop)
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::dialect::Dialect;
+use super::encrypted_column::EncryptedColumn;
 use super::engine::{RowFields, Sql, SqlArg};
 use super::principal_row::{principal_text, read_principal};
 use super::row::{RowPlace, json_array};
@@ -22,9 +23,12 @@ use crate::domain::event::{EventType, EventTypes};
 use crate::domain::plugin::{Capabilities, Capability, Plugin, PluginHealth, PluginState};
 use crate::domain::row_version::RowVersion;
 use crate::domain::time::Timestamp;
+use crate::encryption::KeyRing;
 use crate::ids::{OrganisationId, PluginId, PluginVersionId};
 
 const TABLE: &str = "plugins";
+/// Column of all secrets of a plugin: a JSON object; the empty text where there is none.
+pub(super) const SECRETS: EncryptedColumn = EncryptedColumn { table: TABLE, column: "secrets" };
 
 const COLUMNS: &str = "id, organisation_id, name, description, events, accounts, config, secrets, \
      allowed_hosts, capabilities, enabled, state, state_since, state_reason, by_operator, active_version, \
@@ -39,7 +43,7 @@ fn read_texts(at: RowPlace<'_>, column: &str, text: &str) -> Result<Vec<String>,
 }
 
 /// Reads [`COLUMNS`].
-fn read_plugin(fields: &mut RowFields<'_>) -> Result<Plugin, StoreError> {
+fn read_plugin(fields: &mut RowFields<'_>, keys: &KeyRing) -> Result<Plugin, StoreError> {
     let id = fields.take_text()?;
     let at = RowPlace { table: TABLE, id: &id };
     let organisation_id = OrganisationId::parse(&fields.take_text()?).ok();
@@ -55,7 +59,15 @@ fn read_plugin(fields: &mut RowFields<'_>) -> Result<Plugin, StoreError> {
         }
     };
     let config: BTreeMap<String, String> = to_json(at, "config", &fields.take_text()?)?;
-    let secrets: BTreeMap<String, String> = to_json(at, "secrets", &fields.take_text()?)?;
+    let secrets = match fields.take_text()? {
+        none if none.is_empty() => BTreeMap::new(),
+        // Its components read them.
+        value => to_json::<BTreeMap<String, String>>(
+            at,
+            SECRETS.column,
+            SECRETS.decrypt(keys, &id, &value)?.reveal(),
+        )?,
+    };
     let hosts = read_texts(at, "allowed_hosts", &fields.take_text()?)?;
     let capabilities = match fields.opt_text()? {
         None => None,
@@ -111,15 +123,24 @@ fn number_array(accounts: &[PhoneNumberId]) -> Result<String, sqlx::Error> {
     json_array(&accounts.iter().map(PhoneNumberId::as_str).collect::<Vec<_>>())
 }
 
+/// Returns the value of [`SECRETS`].
+fn secrets_value(one: &Plugin, keys: &KeyRing) -> Result<SqlArg, StoreError> {
+    if one.secrets.is_empty() {
+        return Ok("".into());
+    }
+    // Its components read them, so they must be stored.
+    let secrets: BTreeMap<&str, &str> =
+        one.secrets.iter().map(|(key, value)| (&**key, value.reveal())).collect();
+    let secret = Secret::new(&text_of(&secrets)?);
+    Ok(SECRETS.bind_secret(keys, one.id.to_string(), &secret))
+}
+
 /// Returns the values of [`COLUMNS`], in their order.
-fn column_values(one: &Plugin) -> Result<Vec<SqlArg>, StoreError> {
+fn column_values(one: &Plugin, keys: &KeyRing) -> Result<Vec<SqlArg>, StoreError> {
     let events: Vec<&str> = one.events.iter().map(EventType::as_str).collect();
     let capabilities: Option<Vec<&str>> =
         one.capabilities.map(|some| some.iter().map(Capability::as_str).collect());
     let config: BTreeMap<&str, &str> = one.config.iter().map(|(key, value)| (&**key, &**value)).collect();
-    // Its components read them, so they must be stored.
-    let secrets: BTreeMap<&str, &str> =
-        one.secrets.iter().map(|(key, value)| (&**key, value.reveal())).collect();
     let hosts: Vec<&str> = one.allowed_hosts.iter().map(HostPattern::as_str).collect();
     let version = |id: Option<PluginVersionId>| id.map(|id| id.to_string());
     Ok(vec![
@@ -130,7 +151,7 @@ fn column_values(one: &Plugin) -> Result<Vec<SqlArg>, StoreError> {
         json_array(&events)?.into(),
         one.accounts.as_deref().map(number_array).transpose()?.as_deref().into(),
         text_of(&config)?.into(),
-        text_of(&secrets)?.into(),
+        secrets_value(one, keys)?,
         json_array(&hosts)?.into(),
         capabilities.map(|some| json_array(&some)).transpose()?.as_deref().into(),
         i64::from(one.enabled).into(),
@@ -184,7 +205,7 @@ impl Store {
     pub async fn load_plugins(&self) -> Result<Vec<Plugin>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM plugins WHERE deleted_at IS NULL ORDER BY id");
         let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
-        rows.iter().map(|row| read_plugin(&mut row.read_fields(TABLE))).collect()
+        rows.iter().map(|row| read_plugin(&mut row.read_fields(TABLE), &self.keys)).collect()
     }
 
     /// Finds a plugin; `None` when it was deleted.
@@ -194,7 +215,7 @@ impl Store {
     pub async fn find_plugin(&self, id: PluginId) -> Result<Option<Plugin>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM plugins WHERE id = $1 AND deleted_at IS NULL");
         let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
-        rows.first().map(|row| read_plugin(&mut row.read_fields(TABLE))).transpose()
+        rows.first().map(|row| read_plugin(&mut row.read_fields(TABLE), &self.keys)).transpose()
     }
 
     /// Returns the plugins changed and deleted after this revision of the directory. Only for a database that
@@ -209,7 +230,7 @@ impl Store {
         let (mut kept, mut deleted) = (Vec::new(), Vec::new());
         for row in &rows {
             let mut fields = row.read_fields(TABLE);
-            let plugin = read_plugin(&mut fields)?;
+            let plugin = read_plugin(&mut fields, &self.keys)?;
             if fields.opt_int()?.is_some() { deleted.push(plugin.id) } else { kept.push(plugin) }
         }
         Ok((kept, deleted))
@@ -223,7 +244,10 @@ impl Store {
         let places: Vec<String> = (1..=21).map(|n| format!("${n}")).collect();
         let sql = format!("INSERT INTO plugins ({COLUMNS}) VALUES ({})", places.join(", "));
         let head = "INSERT INTO plugin_heads (plugin_id, kv_revision, gate) VALUES ($1, 0, '')";
-        let script = vec![(sql.into(), column_values(one)?), (head.into(), vec![one.id.to_string().into()])];
+        let script = vec![
+            (sql.into(), column_values(one, &self.keys)?),
+            (head.into(), vec![one.id.to_string().into()]),
+        ];
         self.writer.write_all(script).await.map(drop)
     }
 
@@ -246,7 +270,7 @@ impl Store {
                    previous_version = $17, created_at = $18, updated_at = $19, created_by = $21, \
                    row_version = CASE WHEN row_version = $20 AND deleted_at IS NULL THEN row_version + 1 END \
                    WHERE id = $1 AND organisation_id = $2";
-        let mut script = vec![(Sql::from(sql), column_values(&decided)?)];
+        let mut script = vec![(Sql::from(sql), column_values(&decided, &self.keys)?)];
         script.extend(begin_at_the_end(self.engine.dialect(), before, &decided)?);
         let version = decided.row_version;
         match self.writer.write_all(script).await {
@@ -293,7 +317,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn delete_plugin(&self, id: PluginId, now: Timestamp) -> Result<(), StoreError> {
         let name = || SqlArg::from(id.to_string());
-        let gone = "UPDATE plugins SET deleted_at = $2, secrets = '{}' WHERE id = $1 AND deleted_at IS NULL";
+        let gone = "UPDATE plugins SET deleted_at = $2, secrets = '' WHERE id = $1 AND deleted_at IS NULL";
         let parts = "DELETE FROM plugin_parts WHERE version_id IN \
                      (SELECT v.id FROM plugin_versions v WHERE v.plugin_id = $1)";
         let closed = "UPDATE plugin_runs SET status = 'dead', next_attempt_at = NULL \

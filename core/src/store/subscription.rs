@@ -7,17 +7,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::encrypted_column::EncryptedColumn;
 use super::engine::{EngineRow, RowFields, Sql, SqlArg};
 use super::principal_row::{principal_text, read_principal};
 use super::row::{RowPlace, instant_millis, json_array};
 use super::{IdempotencyRecord, Store, StoreError};
-use crate::domain::account::Secret;
 use crate::domain::event::{EventType, EventTypes};
 use crate::domain::row_version::RowVersion;
 use crate::domain::subscription::{
     DEAD_IN_ROW_MAX, SigningSecret, Subscription, SubscriptionStatus, WebhookFormat,
 };
 use crate::domain::time::Timestamp;
+use crate::encryption::KeyRing;
 use crate::ids::{OrganisationId, SigningSecretId, SubscriptionId};
 
 const TABLE: &str = "webhook_subscriptions";
@@ -56,15 +57,18 @@ fn read_subscription(fields: &mut RowFields<'_>) -> Result<Subscription, StoreEr
     })
 }
 
-fn read_secret(row: &EngineRow) -> Result<(SubscriptionId, SigningSecret), StoreError> {
-    const TABLE: &str = "webhook_secrets";
-    let mut fields = row.read_fields(TABLE);
+const SECRETS_TABLE: &str = "webhook_secrets";
+/// Column of a secret.
+pub(super) const SECRET: EncryptedColumn = EncryptedColumn { table: SECRETS_TABLE, column: "secret" };
+
+fn read_secret(row: &EngineRow, keys: &KeyRing) -> Result<(SubscriptionId, SigningSecret), StoreError> {
+    let mut fields = row.read_fields(SECRETS_TABLE);
     let id = fields.take_text()?;
-    let at = RowPlace { table: TABLE, id: &id };
+    let at = RowPlace { table: SECRETS_TABLE, id: &id };
     let subscription = SubscriptionId::parse(&fields.take_text()?).ok();
     let secret = SigningSecret {
         id: at.check_value("id", SigningSecretId::parse(&id).ok())?,
-        secret: Secret::new(&fields.take_text()?),
+        secret: SECRET.decrypt(keys, &id, &fields.take_text()?)?,
         created_at: at.check_time("created_at", fields.take_int()?)?,
         expires_at: at.opt_time("expires_at", fields.opt_int()?)?,
         created_by: read_principal(at, "created_by", &fields.take_text()?)?,
@@ -75,14 +79,14 @@ fn read_secret(row: &EngineRow) -> Result<(SubscriptionId, SigningSecret), Store
 fn insert_secret(
     subscription: SubscriptionId,
     secret: &SigningSecret,
+    keys: &KeyRing,
 ) -> Result<(Sql, Vec<SqlArg>), StoreError> {
     let sql = "INSERT INTO webhook_secrets (id, subscription_id, secret, created_at, expires_at, created_by) \
                VALUES ($1, $2, $3, $4, $5, $6)";
     let args = vec![
         secret.id.to_string().into(),
         subscription.to_string().into(),
-        // Every delivery is signed with it, so it must be stored.
-        secret.secret.reveal().into(),
+        SECRET.bind_secret(keys, secret.id.to_string(), &secret.secret),
         secret.created_at.millis().into(),
         instant_millis(secret.expires_at).into(),
         principal_text(&secret.created_by)?.into(),
@@ -169,7 +173,7 @@ impl Store {
         );
         let mut secrets: HashMap<SubscriptionId, Vec<SigningSecret>> = HashMap::new();
         for row in &self.engine.fetch_rows(sql, vec![json_array(&names)?.into()]).await? {
-            let (subscription, secret) = read_secret(row)?;
+            let (subscription, secret) = read_secret(row, &self.keys)?;
             secrets.entry(subscription).or_default().push(secret);
         }
         for row in &mut rows {
@@ -210,9 +214,9 @@ impl Store {
         let of_tenant = vec![one.id.to_string().into(), one.organisation_id.to_string().into()];
         let mut script = vec![(sql.into(), args), (cursors.into(), of_tenant)];
         for secret in &one.secrets {
-            script.push(insert_secret(one.id, secret)?);
+            script.push(insert_secret(one.id, secret, &self.keys)?);
         }
-        script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
+        script.extend(answer.map(|record| self.insert_record(record)));
         self.writer.write_all(script).await.map(drop)
     }
 
@@ -272,9 +276,9 @@ impl Store {
             (touched.into(), vec![id(), changed_at, version.to_row().into()]),
             (expired.into(), vec![id(), secret.created_at.millis().into()]),
             (older.into(), vec![id(), older_until.millis().into()]),
-            insert_secret(decided.id, secret)?,
+            insert_secret(decided.id, secret, &self.keys)?,
         ];
-        script.extend(answer.map(|record| self.insert_record(record)).transpose()?);
+        script.extend(answer.map(|record| self.insert_record(record)));
         match self.writer.write_all(script).await {
             Ok(_) => Ok(Some(Subscription { row_version: version.next(), ..decided })),
             Err(refused @ StoreError::Refused(_)) => {

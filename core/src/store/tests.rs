@@ -6,6 +6,7 @@
 
 mod commits;
 mod delivery_work;
+mod encrypted_secrets;
 mod erasure;
 mod erasure_plans;
 mod full_rows;
@@ -33,8 +34,8 @@ use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use super::{
-    AccountActivation, AccountCommit, CommitFloor, InsertedAccount, NodeEntry, Store, StoreError,
-    StoreOptions,
+    AccountActivation, AccountCommit, CommitFloor, InsertedAccount, KeyRotation, NodeEntry, RotationPhase,
+    Store, StoreError, StoreOptions,
 };
 use crate::domain::account::{Account, AccountProfile, AccountStatus, PhoneNumberId, Secret};
 use crate::domain::address::Address;
@@ -50,6 +51,7 @@ use crate::domain::organisation::User;
 use crate::domain::phone::Phone;
 use crate::domain::status::{MessageStatus, StatusHistory};
 use crate::domain::time::Timestamp;
+use crate::encryption::KeySource;
 use crate::ids::{
     AccountId, ContactId, ConversationId, EventId, IdSource, MessageId, NodeId, OrganisationId, UserId, ulid,
 };
@@ -92,15 +94,28 @@ impl Guard {
         }
     }
 
+    /// The keys of a file beside the database, or those of all tests.
+    fn options(&self) -> StoreOptions {
+        StoreOptions::with_keys(match self {
+            Self::Sqlite(folder) => KeySource::Own(folder.path().join("a folder/kabar.db.key")),
+            Self::Postgres(_) => test_keys(),
+        })
+    }
+
     /// A store whose only server is [`NODE`].
     async fn open(&self) -> Store {
-        let store = Store::open(&self.url(), StoreOptions::default()).await.unwrap();
+        let store = Store::open(&self.url(), self.options()).await.unwrap();
         if store.is_shared() {
             // In vain where it has joined before.
             store.insert_node(NODE, "", "", Duration::from_hours(1)).await.unwrap();
         }
         store
     }
+}
+
+/// Keys of the tests on PostgreSQL.
+fn test_keys() -> KeySource {
+    KeySource::Given(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/test.key").into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]

@@ -20,6 +20,7 @@ use super::engine::{
     Engine, EngineRow, Sql, SqlArg, WriteConnection, is_deadlock, is_lost, is_silence, refuses,
 };
 use super::{AccountCommit, StoreError};
+use crate::encryption::KeyRing;
 use crate::surroundings::{AwaitKind, wait_for};
 
 /// Jobs that may be queued; further callers wait.
@@ -43,12 +44,12 @@ pub(super) struct StoreWriter {
 
 impl StoreWriter {
     /// Starts the task on this connection.
-    pub(super) fn start_task(engine: Engine, connection: WriteConnection) -> Self {
+    pub(super) fn start_task(engine: Engine, connection: WriteConnection, keys: KeyRing) -> Self {
         let (jobs, inbox) = mpsc::channel(QUEUE_JOBS);
         let failing = Arc::new(AtomicBool::new(false));
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let task = WriterTask { engine, connection: Some(connection), failing: failing.clone() };
+        let task = WriterTask { engine, connection: Some(connection), keys, failing: failing.clone() };
         tasks.spawn(task.run_task(inbox, closing.clone()));
         tasks.close();
         Self { jobs, failing, closing, tasks }
@@ -113,6 +114,7 @@ struct WriterTask {
     engine: Engine,
     /// `None` after an error, until the next transaction opens another.
     connection: Option<WriteConnection>,
+    keys: KeyRing,
     failing: Arc<AtomicBool>,
 }
 
@@ -195,7 +197,7 @@ impl WriterTask {
                 return Err(error);
             }
         };
-        match try_jobs(&mut connection, jobs).await {
+        match try_jobs(&mut connection, jobs, &self.keys).await {
             Ok(outcomes) => {
                 self.failing.store(false, Ordering::Relaxed);
                 self.connection = Some(connection);
@@ -223,7 +225,7 @@ impl WriterTask {
         loop {
             let written = match self.ready_connection().await {
                 Ok(mut connection) => {
-                    let written = commit_batch::apply_jobs(&mut connection, jobs).await;
+                    let written = commit_batch::apply_jobs(&mut connection, jobs, &self.keys).await;
                     if written.as_ref().map_or_else(is_well_after, |_| true) {
                         self.connection = Some(connection);
                     }
@@ -290,8 +292,9 @@ fn is_well_after(error: &sqlx::Error) -> bool {
 async fn try_jobs(
     connection: &mut WriteConnection,
     jobs: &[&WriteWork],
+    keys: &KeyRing,
 ) -> Result<Vec<WriteOutcome>, sqlx::Error> {
-    let outcomes = commit_batch::apply_jobs(connection, jobs).await?;
+    let outcomes = commit_batch::apply_jobs(connection, jobs, keys).await?;
     connection.commit_transaction().await?;
     Ok(outcomes)
 }

@@ -215,6 +215,7 @@ resources! {
     Ingest: Operator, Webhook, ResponseOrigin::Directory, ["admin" "v1" "ingest"];
     Actors: Operator, Json, ResponseOrigin::Operation, ["admin" "v1" "actors"];
     AllPlugins: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins"];
+    SecretRotation: Operator, Json, ResponseOrigin::Operation, ["admin" "v1" "secrets" "rotate"];
     DisabledPlugin: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins" {plugin_id} "disable"];
 }
 

@@ -5,6 +5,8 @@
 //! request id. Locks and records belong to the actors.
 
 mod fingerprint;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -12,9 +14,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kabar_actors::{AccountEntry, AccountError, KeyClaim, KeyPermit, KeyedCall, RecordedResponse};
-use kabar_core::domain::account::Account;
+use kabar_core::domain::account::{Account, Secret};
 use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use kabar_core::ids::ContactId;
+use kabar_core::store::RecordedBody;
 use poem::http::StatusCode;
 use poem::http::header::{HeaderName, HeaderValue};
 use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
@@ -191,11 +194,8 @@ pub(crate) async fn once_beside<T: ToJSON>(
     match make.await {
         Ok(made) => {
             let open = OpenEnvelope::from_value(&made.to_json())?;
-            let text = String::from_utf8_lossy(open.head()).into();
             let contact_id = call.shown.get().copied();
-            permit
-                .record_response(RecordedResponse { status: status.as_u16(), body: text, contact_id })
-                .await?;
+            permit.record_response(recorded_success(status, &open, Secrecy::Open, contact_id)).await?;
             Ok(mark_replayed(envelope::open_response(status, Ok(open)), false))
         }
         Err(refusal) => Ok(mark_replayed(record_refusal(permit, refusal).await?, false)),
@@ -248,10 +248,21 @@ async fn record_refusal(permit: KeyPermit, refusal: ApiError) -> Result<Response
     Ok(refusal.into_response())
 }
 
+/// Secrecy of a response of success, which is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Secrecy {
+    /// Shows no secret.
+    Open,
+    /// Shows a secret for the only time; its record is encrypted.
+    Secret,
+}
+
 /// Response format of an operation outside any account.
 pub(crate) struct ResponseFormat<T> {
     /// Status of success.
     pub(crate) status: StatusCode,
+    /// Secrecy of the body of success.
+    pub(crate) secrecy: Secrecy,
     /// Renders the body of success.
     pub(crate) show: fn(&T) -> Result<OpenEnvelope, ApiError>,
 }
@@ -270,7 +281,7 @@ impl<T> ResponseFormat<T> {
     }
 
     fn record(self, made: &T) -> RecordedResponse {
-        recorded_response(self.status, (self.show)(made), None)
+        recorded_response(self.status, self.secrecy, (self.show)(made), None)
     }
 }
 
@@ -298,7 +309,7 @@ impl ReplyFormat {
             Ok(reply) => (self.show)(account, reply),
             Err(refusal) => Err((self.refuse)(*refusal)),
         };
-        recorded_response(self.status, shown, shown_contact(outcome))
+        recorded_response(self.status, Secrecy::Open, shown, shown_contact(outcome))
     }
 }
 
@@ -318,37 +329,49 @@ fn shown_contact(outcome: &Result<CommandReply, CommandRefusal>) -> Option<Conta
     }
 }
 
+fn recorded_success(
+    status: StatusCode,
+    open: &OpenEnvelope,
+    secrecy: Secrecy,
+    contact_id: Option<ContactId>,
+) -> RecordedResponse {
+    let json = String::from_utf8_lossy(open.head());
+    let body = match secrecy {
+        Secrecy::Open => RecordedBody::Open(json.into()),
+        Secrecy::Secret => RecordedBody::Secret(Secret::new(&json)),
+    };
+    RecordedResponse { status: status.as_u16(), body, contact_id }
+}
+
 fn recorded_response(
     status: StatusCode,
+    secrecy: Secrecy,
     shown: Result<OpenEnvelope, ApiError>,
     contact_id: Option<ContactId>,
 ) -> RecordedResponse {
     match shown {
-        Ok(open) => RecordedResponse {
-            status: status.as_u16(),
-            body: String::from_utf8_lossy(open.head()).into(),
-            contact_id,
-        },
+        Ok(open) => recorded_success(status, &open, secrecy, contact_id),
         Err(refusal) => recorded_refusal(&refusal),
     }
 }
 
 fn recorded_refusal(refusal: &ApiError) -> RecordedResponse {
     let body = serde_json::to_string(&refusal.parts()).unwrap_or_default();
-    RecordedResponse { status: refusal.code().status().as_u16(), body: body.into(), contact_id: None }
+    let body = RecordedBody::Open(body.into());
+    RecordedResponse { status: refusal.code().status().as_u16(), body, contact_id: None }
 }
 
 fn replay_recorded(recorded: &RecordedResponse) -> Result<Response, ApiError> {
     let status = StatusCode::from_u16(recorded.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if status.is_success() {
-        let head = Bytes::copy_from_slice(recorded.body.as_bytes());
+        let head = Bytes::copy_from_slice(recorded.body.json().as_bytes());
         return Ok(envelope::open_response(status, Ok(OpenEnvelope::from_head(head))));
     }
-    if status == StatusCode::NOT_FOUND && recorded.body.is_empty() {
+    if status == StatusCode::NOT_FOUND && recorded.body.json().is_empty() {
         let message = "the first request of this Idempotency-Key was carried out, and what it answered was deleted since";
         return Ok(ApiError::new(ErrorCode::ResourceNotFound, message).into_response());
     }
-    let parts: Option<ErrorParts<'_>> = serde_json::from_str(&recorded.body).ok();
+    let parts: Option<ErrorParts<'_>> = serde_json::from_str(recorded.body.json()).ok();
     let refusal = parts.and_then(|parts| ApiError::of_parts(&parts)).ok_or_else(|| {
         tracing::error!(status = recorded.status, "remembered answer cannot be read");
         ApiError::internal_error()
@@ -397,6 +420,3 @@ impl<T: Type, const STATUS: u16> ApiResponse for IdempotentResponse<T, STATUS> {
         SingleOf::<T>::register(registry);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -19,7 +19,7 @@ use crate::app::AppState;
 use crate::http::access::TenantCaller;
 use crate::rest::envelope::{DataResponse, OpenEnvelope, PageResponse};
 use crate::rest::error::{ApiError, OperationError, code_list};
-use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ResponseFormat, once_of};
+use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ResponseFormat, Secrecy, once_of};
 use crate::rest::json_body::JsonBody;
 use crate::rest::params::{CursorText, Path, QueryParam};
 use crate::rest::tags::ApiTag;
@@ -132,6 +132,7 @@ impl WebhookDeliveriesApi {
     ) -> Result<IdempotentResponse<WebhookDeliveryBody, 200>, OperationError<DeliveryReplayFails>> {
         const FORM: ResponseFormat<Delivery> = ResponseFormat {
             status: StatusCode::OK,
+            secrecy: Secrecy::Open,
             show: |row| OpenEnvelope::from_value(&WebhookDeliveryBody::from_delivery(row)),
         };
         let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
@@ -161,6 +162,7 @@ impl WebhookDeliveriesApi {
     ) -> Result<IdempotentResponse<BulkReplayedBody, 200>, OperationError<BulkReplayFails>> {
         const FORM: ResponseFormat<ReplayedDeliveries> = ResponseFormat {
             status: StatusCode::OK,
+            secrecy: Secrecy::Open,
             show: |replayed| OpenEnvelope::from_value(&BulkReplayedBody::from_replayed(*replayed)),
         };
         let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);

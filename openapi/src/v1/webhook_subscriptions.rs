@@ -19,7 +19,7 @@ use crate::app::AppState;
 use crate::http::access::TenantCaller;
 use crate::rest::envelope::{DataResponse, NoContentResponse, OpenEnvelope, PageResponse};
 use crate::rest::error::{ApiError, ErrorCode, OperationError, code_list};
-use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ResponseFormat, once_of};
+use crate::rest::idempotency::{IdempotentCall, IdempotentResponse, ResponseFormat, Secrecy, once_of};
 use crate::rest::json_body::JsonBody;
 use crate::rest::list::PageRequest;
 use crate::rest::params::{CursorText, Path, QueryParam};
@@ -106,6 +106,7 @@ impl WebhookSubscriptionsApi {
     > {
         const FORM: ResponseFormat<write::WrittenSubscription> = ResponseFormat {
             status: StatusCode::CREATED,
+            secrecy: Secrecy::Secret,
             show: |made| OpenEnvelope::from_value(&CreatedWebhookSubscriptionBody::from_subscription(made)),
         };
         let (subscribers, organisation) = (self.0.accounts.subscribers().clone(), tenant.key.organisation_id);
@@ -231,6 +232,7 @@ impl WebhookSubscriptionsApi {
     ) -> Result<IdempotentResponse<CreatedWebhookSecretBody, 201>, OperationError<SecretCreateFails>> {
         const FORM: ResponseFormat<write::WrittenSubscription> = ResponseFormat {
             status: StatusCode::CREATED,
+            secrecy: Secrecy::Secret,
             show: |made| {
                 let newest = made.secrets.last().ok_or_else(ApiError::internal_error)?;
                 OpenEnvelope::from_value(&CreatedWebhookSecretBody::from_secret(newest))
@@ -271,6 +273,7 @@ impl WebhookSubscriptionsApi {
     ) -> Result<IdempotentResponse<ReplayedEventsBody, 200>, OperationError<LogReplayFails>> {
         const FORM: ResponseFormat<kabar_actors::ReplayedLog> = ResponseFormat {
             status: StatusCode::OK,
+            secrecy: Secrecy::Open,
             show: |replayed| OpenEnvelope::from_value(&ReplayedEventsBody::from_replayed(*replayed)),
         };
         let dispatcher = self.0.accounts.dispatcher().clone();

@@ -13,14 +13,15 @@ use wasmtime::component::Linker;
 use crate::component::artifact::{self, UnsignedArtifact};
 use crate::component::invalid_plugin::NotTrusted;
 use crate::component::version::{ComponentLoadError, LoadedVersion};
+use crate::ports::ArtifactKeys;
 use crate::runtime::guest_state::GuestState;
 
 /// Most artefacts that are signed or loaded at once.
 const LOADS_MAX: usize = 2;
 
-/// Signs and loads artefacts under one key.
+/// Signs artefacts under the newest key, and loads those that any of the keys has signed.
 pub(super) struct VersionLoader {
-    key: [u8; 32],
+    keys: Arc<dyn ArtifactKeys>,
     linker: Linker<GuestState>,
     /// Versions in use, by the MACs of their artefacts.
     loaded: Mutex<HashMap<[u8; 32], Weak<LoadedVersion>>>,
@@ -28,9 +29,9 @@ pub(super) struct VersionLoader {
 }
 
 impl VersionLoader {
-    pub(super) fn new(key: [u8; 32], linker: Linker<GuestState>) -> Arc<Self> {
+    pub(super) fn new(keys: Arc<dyn ArtifactKeys>, linker: Linker<GuestState>) -> Arc<Self> {
         let loads = Arc::new(Semaphore::new(LOADS_MAX));
-        Arc::new(Self { key, linker, loaded: Mutex::default(), loads })
+        Arc::new(Self { keys, linker, loaded: Mutex::default(), loads })
     }
 
     /// Loads an artefact, or returns the version in use that was made of an equal one.
@@ -49,8 +50,24 @@ impl VersionLoader {
         code: UnsignedArtifact,
         sha256: [u8; 32],
     ) -> Result<Bytes, Arc<str>> {
-        let key = self.key;
+        let no_key = || Arc::<str>::from("there is no key to sign with");
+        let key = self.keys.signing_keys().first().copied().ok_or_else(no_key)?;
         self.run_apart(move || code.sign(&key, &sha256)).await
+    }
+
+    /// Signs an artefact anew that an older key has signed.
+    pub(super) async fn renew_signature(self: &Arc<Self>, artefact: Bytes) -> Option<Bytes> {
+        let loader = self.clone();
+        let renewed = self.run_apart(move || {
+            let keys = loader.keys.signing_keys();
+            let (newest, older) = keys.split_first()?;
+            if artifact::verify_artifact(newest, &artefact).is_ok() {
+                return None;
+            }
+            let opened = older.iter().find_map(|key| artifact::verify_artifact(key, &artefact).ok())?;
+            Some(UnsignedArtifact::from_code(opened.code()).sign(newest, &opened.sha256()))
+        });
+        renewed.await.ok().flatten()
     }
 
     /// Runs a computation of some milliseconds on a thread for such.
@@ -69,8 +86,9 @@ impl VersionLoader {
     }
 
     fn link_version(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, ComponentLoadError> {
-        let opened =
-            artifact::verify_artifact(&self.key, artefact).map_err(ComponentLoadError::NotTrusted)?;
+        let keys = self.keys.signing_keys();
+        let opened = keys.iter().find_map(|key| artifact::verify_artifact(key, artefact).ok());
+        let opened = opened.ok_or(ComponentLoadError::NotTrusted(NotTrusted::Seal))?;
         let loaded = || self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(version) = loaded().get(&opened.tag()).and_then(Weak::upgrade) {
             return Ok(version);

@@ -36,9 +36,28 @@ async fn only_this_servers_artefacts_are_loaded() {
     changed[middle] ^= 1;
     assert_eq!(host.load(&changed.into()).await.unwrap_err(), NotTrusted::Seal);
     assert_eq!(host.load(&Bytes::new()).await.unwrap_err(), NotTrusted::Seal);
-    let options = HostOptions { seal_key: [2; 32], ..options() };
+    let options = HostOptions { seal_keys: Arc::new([2; 32]), ..options() };
     let other = PluginHost::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap();
     assert_eq!(other.load(&compiled.artefact).await.unwrap_err(), NotTrusted::Seal);
+}
+
+#[tokio::test]
+async fn artefacts_of_an_older_key_are_loaded_and_signed_anew() {
+    let with_keys = |keys: Vec<[u8; 32]>| {
+        let options = HostOptions { seal_keys: Arc::new(keys), ..options() };
+        PluginHost::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap()
+    };
+    let older = with_keys(vec![[2; 32]]);
+    let artefact = older.compile(upload(component("", "(i32.const 64)"))).await.unwrap().artefact;
+    assert_eq!(older.renew_signature(artefact.clone()).await, None, "it is the newest key's");
+    let rotated = with_keys(vec![[3; 32], [2; 32]]);
+    let version = rotated.load(&artefact).await.unwrap();
+    let renewed = rotated.renew_signature(artefact.clone()).await.unwrap();
+    assert_eq!(older.load(&renewed).await.unwrap_err(), NotTrusted::Seal);
+    let newest = with_keys(vec![[3; 32]]);
+    assert_eq!(newest.load(&renewed).await.unwrap().sha256(), version.sha256());
+    assert_eq!(newest.load(&artefact).await.unwrap_err(), NotTrusted::Seal);
+    assert_eq!(newest.renew_signature(artefact).await, None, "a stranger's is signed by nobody");
 }
 
 #[tokio::test]

@@ -98,7 +98,8 @@ pub(super) async fn run_trial(args: TestArgs) -> anyhow::Result<()> {
     let sample = read_event(&args.event)?;
     let wasm = read_component(&args.plugin)?;
     let allowed_hosts = AllowedHosts::parse(&args.allow_host)?;
-    let options = HostOptions { compile_timeout: COMPILE_TIMEOUT, ..HostOptions::new(rand::random()) };
+    let options =
+        HostOptions { compile_timeout: COMPILE_TIMEOUT, ..HostOptions::new(rand::random::<[u8; 32]>()) };
     let host = PluginHost::new(options, Arc::new(NoNetwork), Arc::new(MessageDrafts))?;
     let invocation = build_invocation(args, sample, allowed_hosts);
     let upload = ComponentUpload {

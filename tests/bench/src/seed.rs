@@ -18,6 +18,7 @@ use kabar_core::domain::message_details::{MessageDetails, MessageSource};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::time::Timestamp;
+use kabar_core::encryption::KeySource;
 use kabar_core::ids::{
     AccountId, ContactId, ConversationId, IdSource, MessageId, MonotonicIds, NodeId, OrganisationId,
 };
@@ -32,6 +33,9 @@ const AGE: Duration = Duration::from_hours(4);
 const NODE: NodeId = NodeId::from_bits(1);
 /// The longest that filling a database may take.
 const SEEDING_MAX: Duration = Duration::from_hours(1);
+
+/// Keys of benchmarks on PostgreSQL.
+pub(super) const TEST_KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../test.key");
 
 /// Makes accounts and rows in one open store.
 pub(super) struct Seeder {
@@ -50,7 +54,11 @@ pub(super) struct Seat {
 
 impl Seeder {
     pub(super) async fn open(url: &str, organisation: OrganisationId) -> anyhow::Result<Self> {
-        let store = Store::open(url, StoreOptions::default()).await?;
+        let keys = match url.strip_prefix("sqlite://") {
+            Some(file) => KeySource::Own(format!("{file}.key").into()),
+            None => KeySource::Given(TEST_KEY.into()),
+        };
+        let store = Store::open(url, StoreOptions::with_keys(keys)).await?;
         if store.is_shared() {
             register_seeder(&store).await?;
         }

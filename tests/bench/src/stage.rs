@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::child::Child;
-use super::seed::Seeder;
+use super::seed::{Seeder, TEST_KEY};
 use super::wire;
 
 const OPERATOR_TOKEN: &str = "operator-token-of-the-bench";
@@ -127,6 +127,7 @@ impl Stage {
             ("KABAR_WHATSAPP__VERIFY_TOKEN", "verify-token-of-the-bench"),
             ("KABAR_WHATSAPP__BASE_URL", self.graph.as_str()),
         ];
+        settings.extend(self.url.starts_with("postgres").then_some(("KABAR_SECRETS__KEY_FILE", TEST_KEY)));
         settings.extend(&self.settings);
         settings.extend(self.redis.as_deref().map(|url| ("KABAR_REDIS_URL", url)));
         Child::server(&self.kabar, self.folder.path(), &settings).await

@@ -85,6 +85,8 @@ pub struct Cluster {
 
 /// How long a start may take: migrations, and on a busy machine everything.
 const START: Duration = Duration::from_secs(90);
+/// Keys of the secrets, which nodes on PostgreSQL share.
+const TEST_KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../test.key");
 
 impl Cluster {
     /// Starts everything; in lone mode only the first node.
@@ -203,6 +205,7 @@ async fn settings(
             );
         }
         settings.push(("KABAR_DATABASE_URL", format!("postgres://kabar@{}/kabar", hosts.join(","))));
+        settings.push(("KABAR_SECRETS__KEY_FILE", TEST_KEY.to_owned()));
         if !options.lone {
             settings.push(("KABAR_CLUSTER__ADDRESS", format!("http://{inner}")));
             settings.push(("KABAR_CLUSTER__LEASE_SECONDS", options.lease_seconds.to_string()));

@@ -210,7 +210,7 @@ async fn nothing_of_a_deleted_contact_is_left_and_nothing_else_is_touched() {
     assert_eq!(pages_of(&tenant, &neighbour).await, kept);
 
     server.stop().await;
-    assert_unmarked(&database::whole_contents(&server.database_url()).await, "the database");
+    assert_unmarked(&database::dump(&server.database_url()).await, "the database");
     server.start_again().await;
     assert_eq!(pages_of(&tenant, &neighbour).await, kept);
 
@@ -231,7 +231,7 @@ async fn a_stop_just_after_the_deletion_leaves_nothing() {
     let gone = correspond(&tenant, NUMBER, "erased", 300).await;
     tenant.delete(&format!("contacts/{}", gone.contact)).await.is(204);
     server.stop().await;
-    assert_unmarked(&database::whole_contents(&server.database_url()).await, "the database");
+    assert_unmarked(&database::dump(&server.database_url()).await, "the database");
 }
 
 #[tokio::test]
@@ -337,5 +337,5 @@ async fn those_that_were_merged_into_a_contact_go_with_it() {
     let deleted = log(&tenant).await;
     assert_eq!(deleted.iter().filter(|event| event["type"] == "contact.deleted").count(), 2);
     server.stop().await;
-    assert_unmarked(&database::whole_contents(&server.database_url()).await, "the database");
+    assert_unmarked(&database::dump(&server.database_url()).await, "the database");
 }

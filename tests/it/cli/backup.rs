@@ -95,6 +95,9 @@ async fn a_sqlite_file_is_copied_under_load_and_when_stopped() {
         said(sqlite3.arg(&file).arg(format!("VACUUM INTO '{}'", copy.display()))).await;
     })
     .await;
+    // The key is kept apart from the database, and goes where the database goes.
+    let key = folder.path().join("kabar.db.key");
+    std::fs::copy(&key, folder.path().join("copy.db.key")).unwrap();
     before.is_restored_at(&format!("sqlite://{}", copy.display())).await;
 
     let before = Before::of(&before.tenant).await;
@@ -103,6 +106,7 @@ async fn a_sqlite_file_is_copied_under_load_and_when_stopped() {
     assert!(!log.exists(), "after an orderly stop everything is in the one file");
     let cold = folder.path().join("cold.db");
     std::fs::copy(&file, &cold).unwrap();
+    std::fs::copy(&key, folder.path().join("cold.db.key")).unwrap();
     before.is_restored_at(&format!("sqlite://{}", cold.display())).await;
 }
 

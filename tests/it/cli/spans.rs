@@ -2,6 +2,7 @@
 
 use kabar_core::domain::organisation::User;
 use kabar_core::domain::time::Timestamp;
+use kabar_core::encryption::KeySource;
 use kabar_core::ids::{OrganisationId, UserId};
 use kabar_core::store::{Store, StoreOptions};
 use tempfile::TempDir;
@@ -32,7 +33,8 @@ fn fields_of(recorder: &SpanRecorder, name: &str) -> Vec<String> {
 async fn statements_and_transactions_have_spans_without_values() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite://{}", folder.path().join("spans.db").display());
-    let store = Store::open(&url, StoreOptions::default()).await.unwrap();
+    let keys = KeySource::Own(folder.path().join("spans.db.key"));
+    let store = Store::open(&url, StoreOptions::with_keys(keys)).await.unwrap();
     let (recorder, _recording) = SpanRecorder::start();
     write_and_read(&store).await;
     assert_eq!(fields_of(&recorder, "db.read"), ["statement=SELECT organisations"]);

@@ -23,11 +23,11 @@ async fn a_contact_that_is_deleted_at_another_node_is_gone_at_both() {
     }
     // Each node shows the number of the whole database once it has looked.
     until(async || {
-        let contents = database::whole_contents(&one.database_url()).await;
+        let contents = database::dump(&one.database_url()).await;
         !contents.windows(NUMBER.len()).any(|window| window == NUMBER.as_bytes())
     })
     .await;
-    assert_unmarked(&database::whole_contents(&one.database_url()).await, "the database");
+    assert_unmarked(&database::dump(&one.database_url()).await, "the database");
     assert_eq!(log(&here).await, log(&there).await);
     assert_unmarked(json!(log(&there).await).to_string().as_bytes(), "the log");
 }
@@ -49,5 +49,5 @@ async fn keys_of_a_deleted_organization_are_refused_at_every_node() {
         database::has_rows(&one.database_url(), rows).await
     })
     .await;
-    assert_unmarked(&database::whole_contents(&one.database_url()).await, "the database");
+    assert_unmarked(&database::dump(&one.database_url()).await, "the database");
 }

@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child as Process, Command};
 
-use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, delays, patiently, until};
+use super::{APP_SECRET, Client, OPERATOR_TOKEN, VERIFY_TOKEN, database, delays, patiently, until};
 
 /// A running `kabar serve`. It dies with this value.
 pub(crate) struct Child {
@@ -188,6 +188,7 @@ fn serving_environment(
         .env("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN)
         .env("KABAR_WHATSAPP__BASE_URL", graph)
         .env("KABAR_LOG__LEVEL", "info")
+        .envs(database_url.starts_with("postgres").then_some((database::KEY_FILE, database::TEST_KEY)))
         .envs(delays::chosen().map(|delays| (delays::VARIABLE, delays)))
         .current_dir(folder)
         .kill_on_drop(true);

@@ -10,6 +10,11 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::patiently;
 
+/// Setting that names the file of keys; required on PostgreSQL.
+pub(crate) const KEY_FILE: &str = "KABAR_SECRETS__KEY_FILE";
+/// Keys of all tests on PostgreSQL that are about something else.
+pub(crate) const TEST_KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/test.key");
+
 /// The address of an empty database of the engine that this run is about.
 pub(crate) async fn chosen(folder: &Path) -> String {
     match setting("KABAR_TEST_STORE").as_deref() {
@@ -112,26 +117,46 @@ pub(crate) async fn has_rows(url: &str, sql: &'static str) -> bool {
     sqlx::query(sql).fetch_optional(&mut connection).await.unwrap().is_some()
 }
 
-/// All that the database keeps: the bytes of the files, or the text of every row.
-pub(crate) async fn whole_contents(url: &str) -> Vec<u8> {
-    if let Some(file) = url.strip_prefix("sqlite://") {
-        let mut bytes = std::fs::read(file).unwrap();
-        for beside in ["-wal", "-shm", "-journal"] {
-            bytes.extend(std::fs::read(format!("{file}{beside}")).unwrap_or_default());
+/// Every row of every table, as a text.
+pub(crate) async fn all_rows(url: &str) -> Vec<String> {
+    let mut rows = Vec::new();
+    if url.starts_with("sqlite:") {
+        let options: SqliteConnectOptions = url.parse().unwrap();
+        let mut connection = options.disable_statement_logging().connect().await.unwrap();
+        let columns = "SELECT m.name, group_concat('quote(\"' || c.name || '\")', ' || '' '' || ') \
+                       FROM sqlite_master m JOIN pragma_table_info(m.name) c \
+                       WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' GROUP BY m.name";
+        let tables: Vec<(String, String)> = sqlx::query_as(columns).fetch_all(&mut connection).await.unwrap();
+        for (table, columns) in tables {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT {columns} FROM \"{table}\""));
+            rows.extend(sqlx::query_scalar::<_, String>(sql).fetch_all(&mut connection).await.unwrap());
         }
-        return bytes;
+        connection.close().await.unwrap();
+        return rows;
     }
     let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1";
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
-    assert!(tables.len() > 20, "{tables:?}");
-    let mut text = String::new();
     for table in tables {
-        let rows = format!("SELECT coalesce(string_agg(t::text, E'\\n'), '') FROM {table} t");
-        let rows = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(rows));
-        text += &rows.fetch_one(&mut connection).await.unwrap();
+        let sql = sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t"));
+        rows.extend(sqlx::query_scalar::<_, String>(sql).fetch_all(&mut connection).await.unwrap());
     }
-    text.into_bytes()
+    rows
+}
+
+/// All that the database keeps: the bytes of the files, or every row as a text.
+pub(crate) async fn dump(url: &str) -> Vec<u8> {
+    let Some(file) = url.strip_prefix("sqlite://") else {
+        let rows = all_rows(url).await;
+        assert!(rows.len() > 5, "{rows:?}");
+        return rows.join("\n").into_bytes();
+    };
+    let mut bytes = std::fs::read(file).unwrap();
+    // After an orderly stop there is nothing beside it.
+    for beside in ["-wal", "-shm", "-journal"] {
+        bytes.extend(std::fs::read(format!("{file}{beside}")).unwrap_or_default());
+    }
+    bytes
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]

@@ -160,6 +160,7 @@ fn type_of(code: &str) -> (&'static [u16], &'static str) {
         "method_not_allowed" => (&[405], "invalid_request_error"),
         "idempotency_in_progress"
         | "version_conflict"
+        | "secret_key_conflict"
         | "contact_already_exists"
         | "account_already_connected" => (&[409], "conflict"),
         "position_expired" => (&[410], "invalid_request_error"),

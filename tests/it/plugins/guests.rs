@@ -31,7 +31,7 @@ impl Guest {
     }
 
     /// Does nothing.
-    pub(super) fn idle() -> Self {
+    pub(crate) fn idle() -> Self {
         Self::of("", OK)
     }
 

@@ -53,7 +53,7 @@ pub(super) enum BatchError {
 impl From<StoreError> for BatchError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Refused(_) | StoreError::Corrupt(_) => Self::Unreadable(error),
+            StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Keys(_) => Self::Unreadable(error),
             StoreError::Unavailable(_)
             | StoreError::Fenced
             | StoreError::Elsewhere(_)

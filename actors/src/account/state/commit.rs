@@ -116,9 +116,12 @@ impl AccountState {
                 Err(StoreError::Fenced | StoreError::Elsewhere(_) | StoreError::LeaseLost) => {
                     CommandVerdict::Moved
                 }
-                Err(StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::Corrupt(_)) => {
-                    CommandVerdict::Failed(AccountError::Storage)
-                }
+                Err(
+                    StoreError::Unavailable(_)
+                    | StoreError::Refused(_)
+                    | StoreError::Corrupt(_)
+                    | StoreError::Keys(_),
+                ) => CommandVerdict::Failed(AccountError::Storage),
             });
         }
         if self.fenced {

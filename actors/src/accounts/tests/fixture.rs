@@ -19,6 +19,7 @@ use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::page::ConversationQuery;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::time::Timestamp;
+use kabar_core::encryption::KeySource;
 use kabar_core::ids::{ConversationId, OrganisationId};
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
@@ -97,7 +98,8 @@ impl AccountFixture {
     pub(crate) async fn open_with(options: AccountRegistryOptions, sink: Arc<dyn EventSink>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("kabar.db").display());
-        let store = Store::open(&url, StoreOptions::default()).await.unwrap();
+        let keys = KeySource::Own(folder.path().join("kabar.db.key"));
+        let store = Store::open(&url, StoreOptions::with_keys(keys)).await.unwrap();
         let clock = Arc::new(Clock::manual_clock(Timestamp::from_millis(1_780_000_000_000)));
         let metrics = Arc::new(Metrics::default());
         let memory = RedisCache::none(clock.clone(), metrics.clone());

@@ -1,6 +1,7 @@
 //! Secrets in files: which source wins, what is refused, and that none is shown.
 
 use super::*;
+use crate::encryption::KeySource;
 
 /// A file with this text, and its path.
 fn secret(text: &str) -> (tempfile::NamedTempFile, String) {
@@ -20,7 +21,9 @@ fn every_secret_may_lie_in_a_file() {
     ];
     for end in ["", "\n", "\r\n"] {
         let files = texts.map(|(name, text)| (name, secret(&format!("{text}{end}"))));
-        let pairs: Vec<(&str, &str)> = files.iter().map(|(name, (_, path))| (*name, path.as_str())).collect();
+        let mut pairs: Vec<(&str, &str)> =
+            files.iter().map(|(name, (_, path))| (*name, path.as_str())).collect();
+        pairs.push(("KABAR_SECRETS__KEY_FILE", "/etc/kabar/key"));
         let settings = Settings::load(ServerMode::Serve, &environment(&pairs)).unwrap();
         assert_eq!(settings.database_url.reveal_url(), texts[0].1);
         assert_eq!(settings.redis_url.as_ref().unwrap().reveal_url(), texts[1].1);
@@ -38,6 +41,42 @@ fn every_secret_may_lie_in_a_file() {
     }
     let twins = SETTINGS.iter().filter(|known| known.file_of.is_some()).count();
     assert_eq!(twins, texts.len(), "a secret without a test");
+}
+
+#[test]
+fn keys_come_from_a_named_file_a_credential_or_beside_the_database() {
+    let credentials = tempfile::tempdir().unwrap();
+    let folder = ("CREDENTIALS_DIRECTORY", credentials.path().to_str().unwrap());
+    let (sqlite, postgres) = ("sqlite:///srv/kabar.db", "postgres://kabar@db/kabar");
+    let keys = |mode, pairs: &[(&str, &str)]| Settings::load(mode, &environment(pairs)).unwrap().keys;
+    let (named, none) = (("KABAR_SECRETS__KEY_FILE", "/etc/kabar/key"), ("KABAR_SECRETS__KEY_FILE", ""));
+    for mode in [ServerMode::Dev, ServerMode::Serve] {
+        // An empty value counts as absent.
+        let with = |url: &'static str, named: (&'static str, &'static str)| {
+            vec![
+                ("KABAR_DATABASE_URL", url),
+                ("KABAR_OPERATOR_TOKEN", "operator-0123456789"),
+                ("KABAR_WHATSAPP__APP_SECRET", "app-0123456789abcdef"),
+                ("KABAR_WHATSAPP__VERIFY_TOKEN", "verify-0123456789"),
+                folder,
+                named,
+            ]
+        };
+        assert_eq!(keys(mode, &with(sqlite, none)), Some(KeySource::Own("/srv/kabar.db.key".into())));
+        assert_eq!(keys(mode, &with(postgres, named)), Some(KeySource::Given("/etc/kabar/key".into())));
+        let credential = credentials.path().join("kabar-key");
+        std::fs::write(&credential, "").unwrap();
+        for url in [sqlite, postgres] {
+            assert_eq!(keys(mode, &with(url, none)), Some(KeySource::Given(credential.clone())));
+            assert_eq!(keys(mode, &with(url, named)), Some(KeySource::Given("/etc/kabar/key".into())));
+        }
+        std::fs::remove_file(credential).unwrap();
+        let without = environment(&with(postgres, none));
+        match mode {
+            ServerMode::Dev => assert_eq!(Settings::load(mode, &without).unwrap().keys, None),
+            ServerMode::Serve => assert_eq!(keys_of(&refusal(mode, &without)), ["secrets.key_file"]),
+        }
+    }
 }
 
 #[test]

@@ -176,6 +176,7 @@ async fn run_statement(
             SqlArg::Int(value) => query.bind(value),
             SqlArg::Text(value) => query.bind(value),
             SqlArg::Bytes(value) => query.bind(Vec::from(value)),
+            SqlArg::Late(text) => query.bind(text.compose()?),
         };
     }
     within_answer_timeout(query.fetch_all(connection)).await

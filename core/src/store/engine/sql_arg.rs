@@ -1,5 +1,8 @@
 //! Values that are bound to a statement.
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 /// A bound value.
@@ -11,6 +14,31 @@ pub(in crate::store) enum SqlArg {
     Text(Option<String>),
     /// Bytes.
     Bytes(Bytes),
+    /// A text that is composed when the statement runs.
+    Late(LateText),
+}
+
+/// Composes a text when its statement runs, because that may be long after the statement was queued.
+#[derive(Clone)]
+pub(in crate::store) struct LateText(Arc<dyn Fn() -> Result<String, sqlx::Error> + Send + Sync>);
+
+impl LateText {
+    /// Composes the text.
+    pub(super) fn compose(&self) -> Result<String, sqlx::Error> {
+        (self.0)()
+    }
+}
+
+impl<F: Fn() -> Result<String, sqlx::Error> + Send + Sync + 'static> From<F> for LateText {
+    fn from(compose: F) -> Self {
+        Self(Arc::new(compose))
+    }
+}
+
+impl fmt::Debug for LateText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LateText")
+    }
 }
 
 impl From<Bytes> for SqlArg {

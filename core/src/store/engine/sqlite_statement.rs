@@ -18,6 +18,7 @@ pub(super) async fn run_statement(
             SqlArg::Int(value) => query.bind(value),
             SqlArg::Text(value) => query.bind(value),
             SqlArg::Bytes(value) => query.bind(Vec::from(value)),
+            SqlArg::Late(text) => query.bind(text.compose()?),
         };
     }
     query.fetch_all(connection).await

@@ -246,7 +246,7 @@ async fn what_is_too_old_goes_in_steps_and_the_rest_stays() {
         key: text(key),
         fingerprint: [0; 32],
         status: 200,
-        body: text("{}"),
+        body: "{}".into(),
         created_at,
         claimed_by: None,
         contact_id: None,

@@ -207,7 +207,7 @@ fn record(key: &str, status: u16, ms: i64) -> IdempotencyRecord {
         key: text(key),
         fingerprint: [7; 32],
         status,
-        body: text(r#"{"data":{"content":"\u0000"}}"#),
+        body: r#"{"data":{"content":"\u0000"}}"#.into(),
         created_at: at(ms),
         claimed_by: None,
         contact_id: None,

@@ -100,7 +100,7 @@ async fn a_lock_held_too_long_is_an_unavailable_database() {
     let guard = Guard::postgres().await;
     let timeout = std::time::Duration::from_millis(50);
     let _node = guard.open().await;
-    let store = Store::open_within(&guard.url(), StoreOptions::default(), timeout).await.unwrap();
+    let store = Store::open_within(&guard.url(), guard.options(), timeout).await.unwrap();
     let mut owner = Owner::of(&store, 1).await;
     let mut other = PgConnection::connect(&guard.url()).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE probes, contacts IN EXCLUSIVE MODE").execute(&mut other).await.unwrap();
@@ -136,7 +136,7 @@ async fn two_stores_of_one_database_see_each_other_and_never_both_commit() {
 async fn writes_are_flushed_whatever_the_database_says() {
     let guard = Guard::postgres().await;
     let url = guard.url() + "&options[synchronous_commit]=off";
-    let store = Store::open(&url, StoreOptions::default()).await.unwrap();
+    let store = Store::open(&url, guard.options()).await.unwrap();
     let sql = "SELECT current_setting('synchronous_commit'), current_setting('statement_timeout')";
     let rows = store.writer.write_statement(sql, Vec::new()).await.unwrap();
     let mut fields = rows.first().unwrap().read_fields("settings");
@@ -171,7 +171,7 @@ async fn what_does_not_fit_says_so() {
         (format!("{server}/does_not_exist"), "does not exist"),
         (format!("postgres://kabar@{closed}/kabar"), "refused"),
     ] {
-        let opened = Store::open(&url, StoreOptions::default()).await;
+        let opened = Store::open(&url, StoreOptions::with_keys(test_keys())).await;
         let Err(StoreError::Unavailable(error)) = opened else { panic!("{url}: {opened:?}") };
         assert!(error.to_string().contains(why), "{error}");
     }
@@ -306,7 +306,7 @@ async fn a_key_has_one_call_over_all_nodes_and_the_call_of_a_dead_node_cannot_en
         key: text("k"),
         fingerprint: [7; 32],
         status: 200,
-        body: text("{}"),
+        body: "{}".into(),
         created_at: at(11),
         claimed_by: Some(node),
         contact_id: None,

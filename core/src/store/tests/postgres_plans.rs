@@ -100,7 +100,7 @@ async fn plans(connection: &mut PgConnection, (sql, args): &(String, Vec<SqlArg>
         values.push(match arg {
             SqlArg::Int(value) => value.map_or_else(|| "NULL".into(), |value| value.to_string()),
             SqlArg::Text(value) => value.as_ref().map_or_else(|| "NULL".into(), |value| format!("'{value}'")),
-            SqlArg::Bytes(_) => panic!("no plan depends on bytes"),
+            SqlArg::Bytes(_) | SqlArg::Late(_) => panic!("no plan depends on bytes or secrets"),
         });
     }
     let listed =

@@ -47,7 +47,7 @@ async fn a_subscription_is_written_over_the_row_that_was_read() {
         key: text("k"),
         fingerprint: [7; 32],
         status: 201,
-        body: text("{}"),
+        body: "{}".into(),
         created_at: at(9),
         claimed_by: None,
         contact_id: None,

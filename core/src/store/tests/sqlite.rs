@@ -11,12 +11,13 @@ const WAIT_TIMEOUT: Duration = Duration::from_millis(50);
 
 async fn open(folder: &std::path::Path) -> Store {
     let url = format!("sqlite://{}/kabar.db", folder.display());
-    Store::open(&url, StoreOptions::default()).await.unwrap()
+    let keys = KeySource::Own(folder.join("kabar.db.key"));
+    Store::open(&url, StoreOptions::with_keys(keys)).await.unwrap()
 }
 
 async fn impatient() -> (Store, Guard) {
     let guard = Guard::sqlite();
-    let store = Store::open_within(&guard.url(), StoreOptions::default(), WAIT_TIMEOUT).await.unwrap();
+    let store = Store::open_within(&guard.url(), guard.options(), WAIT_TIMEOUT).await.unwrap();
     (store, guard)
 }
 
@@ -83,7 +84,7 @@ async fn the_file_is_its_owners_and_survives_a_crash() {
     }
     // What lies on the disk at this moment is what a power cut would leave.
     let copy = TempDir::new().unwrap();
-    for name in ["kabar.db", "kabar.db-wal"] {
+    for name in ["kabar.db", "kabar.db-wal", "kabar.db.key"] {
         std::fs::copy(folder.join(name), copy.path().join(name)).unwrap();
     }
     let copied = open(copy.path()).await;
@@ -129,7 +130,7 @@ async fn what_cannot_be_opened_says_so() {
         format!("sqlite://{place}/text.db/below.db"),
         "mysql://x".to_owned(),
     ] {
-        let opened = Store::open(&url, StoreOptions::default()).await;
+        let opened = Store::open(&url, StoreOptions::with_keys(test_keys())).await;
         assert!(matches!(opened, Err(StoreError::Unavailable(_))), "{url}: {opened:?}");
     }
 }

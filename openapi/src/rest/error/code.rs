@@ -90,6 +90,8 @@ codes! {
         "the number is a contact already";
     AccountAlreadyConnected = "account_already_connected", CONFLICT, "conflict",
         "the number is connected already";
+    SecretKeyConflict = "secret_key_conflict", CONFLICT, "conflict",
+        "the key files do not allow this rotation; the message names what is to be done";
     PositionExpired = "position_expired", GONE, "invalid_request_error",
         "the events behind the position are not kept any more; the message names the oldest that is";
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "invalid_request_error",

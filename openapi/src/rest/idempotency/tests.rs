@@ -1,4 +1,4 @@
-//! Keys, and recorded responses that are told again.
+//! Keys as clients send them, and recorded responses as they are told again.
 
 use super::*;
 

@@ -43,7 +43,7 @@ async fn an_organization_goes_with_all_that_it_owns() {
     .await;
     assert_eq!(text(&kept.conversation_with(&from(1)).await["contact"]["name"]), "Neighbour");
     server.stop().await;
-    let left = database::whole_contents(&server.database_url()).await;
+    let left = database::dump(&server.database_url()).await;
     assert_unmarked(&left, "the database");
     for id in [&gone.key, &secret.to_owned()] {
         assert!(!left.windows(id.len()).any(|window| window == id.as_bytes()));

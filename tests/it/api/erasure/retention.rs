@@ -47,5 +47,5 @@ async fn messages_are_removed_when_their_days_are_over() {
     assert_eq!(events.iter().filter(shown).count(), 1);
     assert!(events.len() > count, "the conversation's change is told");
     server.stop().await;
-    assert_unmarked(&database::whole_contents(&server.database_url()).await, "the database");
+    assert_unmarked(&database::dump(&server.database_url()).await, "the database");
 }
