@@ -116,7 +116,9 @@ impl DirectorySnapshot {
             .filter(|key| key.organisation_id == id)
             .map(|key| key.id)
             .collect();
-        keys.into_iter().for_each(|key| self.drop_key(key));
+        for key in keys {
+            self.drop_key(key);
+        }
         self.users = self
             .users
             .iter()

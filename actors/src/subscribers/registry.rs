@@ -127,7 +127,9 @@ impl SubscriberRegistry {
         let _turn = self.lock_writing().await;
         let ids: Vec<SubscriberId> =
             self.current_snapshot().of_organisation(id).map(|one| one.subscriber_id()).collect();
-        ids.into_iter().for_each(|id| self.retire_subscriber(id));
+        for id in ids {
+            self.retire_subscriber(id);
+        }
     }
 
     /// Writes a changed subscription; `None` when another node has written it since it was read. The caller

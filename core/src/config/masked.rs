@@ -78,7 +78,7 @@ fn render_value(settings: &Settings, key: &str) -> MaskedValue {
 }
 
 fn render_given(settings: &Settings, key: &str) -> MaskedValue {
-    let (limits, hooks) = (&settings.limits, &settings.hooks);
+    let hooks = &settings.hooks;
     match key {
         "listen" => MaskedValue::Text(settings.listen.to_string()),
         "public_url" => settings.public_url.clone().map_or(MaskedValue::Absent, MaskedValue::Text),
@@ -125,6 +125,16 @@ fn render_given(settings: &Settings, key: &str) -> MaskedValue {
             .cache_folder
             .as_ref()
             .map_or(MaskedValue::Absent, |folder| MaskedValue::Text(folder.display().to_string())),
+        "cors.allowed_origins" => MaskedValue::List(settings.cors.allowed_origins.clone()),
+        "log.format" => MaskedValue::Text(settings.log.format.as_str().to_owned()),
+        "log.level" => MaskedValue::Text(settings.log.level.clone()),
+        _ => render_limit(settings, key),
+    }
+}
+
+fn render_limit(settings: &Settings, key: &str) -> MaskedValue {
+    let limits = &settings.limits;
+    match key {
         "limits.database_readers" => MaskedValue::Bare(limits.database_readers.to_string()),
         "limits.resident_conversations" => MaskedValue::Bare(limits.resident_conversations.to_string()),
         "limits.idle_seconds" => MaskedValue::Bare(limits.idle.as_secs().to_string()),
@@ -145,10 +155,7 @@ fn render_given(settings: &Settings, key: &str) -> MaskedValue {
         "limits.connections_per_address" => MaskedValue::Bare(limits.address_connections.to_string()),
         "limits.head_seconds" => MaskedValue::Bare(limits.head.as_secs().to_string()),
         "limits.connection_idle_seconds" => MaskedValue::Bare(limits.connection_idle.as_secs().to_string()),
-        "cors.allowed_origins" => MaskedValue::List(settings.cors.allowed_origins.clone()),
-        "log.format" => MaskedValue::Text(settings.log.format.as_str().to_owned()),
-        "log.level" => MaskedValue::Text(settings.log.level.clone()),
-        _ => hook_limit(hooks, key),
+        _ => hook_limit(&settings.hooks, key),
     }
 }
 

@@ -142,11 +142,11 @@ impl<'a> BatchRows<'a> {
     /// or moved goes before what is inserted. No two of them write the same row, because PostgreSQL runs them as
     /// one, in which none sees the writes of the others. The accounts' own rows are left
     /// out, because the fence writes to them too.
-    fn to_statements(&self) -> Result<Vec<(&'static BulkStatement, String)>, sqlx::Error> {
+    fn to_statements(&self, dialect: Dialect) -> Result<Vec<(&'static BulkStatement, String)>, sqlx::Error> {
         let each = [
             bulk_rows(&erasure::DELETE_CONTACTS, &self.deleted),
             bulk_rows(&erasure::DELETE_CONVERSATIONS, &self.deleted),
-            bulk_rows(&erasure::HOLD_MESSAGES, &self.deleted),
+            bulk_rows(erasure::hold_messages(dialect), &self.deleted),
             bulk_rows(&erasure::INSERT, &self.deleted),
             bulk_rows(&erasure::DELETE_IDENTIFIERS, &self.freed),
             bulk_rows(&erasure::DELETE_MESSAGES, &self.removed),
@@ -198,8 +198,8 @@ async fn write_commits(
     let fence: Vec<FenceRow> = commits.iter().map(|commit| FenceRow::from(*commit)).collect();
     let fence = json_array(&fence)?;
     if writer.dialect() == Dialect::Postgres {
-        let (statements, rows): (Vec<_>, Vec<_>) =
-            BatchRows::from_commits(commits.iter().copied(), keys)?.to_statements()?.into_iter().unzip();
+        let rows = BatchRows::from_commits(commits.iter().copied(), keys)?;
+        let (statements, rows): (Vec<_>, Vec<_>) = rows.to_statements(Dialect::Postgres)?.into_iter().unzip();
         let passed =
             read_account_numbers(&writer.run_fenced(&account::FENCE, &statements, fence, rows).await?)?;
         BatchRows::from_commits(passing_commits(commits, &passed), keys)?.write_accounts(writer).await?;
@@ -207,7 +207,7 @@ async fn write_commits(
     }
     let passed = read_account_numbers(&writer.run_bulk(&account::FENCE, fence).await?)?;
     let rows = BatchRows::from_commits(passing_commits(commits, &passed), keys)?;
-    for (statement, rows) in rows.to_statements()? {
+    for (statement, rows) in rows.to_statements(Dialect::Sqlite)? {
         writer.run_bulk(statement, rows).await?;
     }
     rows.write_accounts(writer).await?;

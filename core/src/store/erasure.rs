@@ -66,14 +66,36 @@ AND (account, id) IN (SELECT r.account, r.conversation_id FROM {rows} \
     columns: INSERT.columns,
 };
 
-/// Takes the waiting messages of the conversations of an array out of the send queue.
-pub(super) const HOLD_MESSAGES: BulkStatement = BulkStatement {
-    text: "\
+/// Takes the waiting messages of the conversations of an array out of the send queue. On PostgreSQL each
+/// conversation is looked up by itself, because the whole queue would be compared with a list.
+pub(super) fn hold_messages(dialect: Dialect) -> &'static BulkStatement {
+    match dialect {
+        Dialect::Sqlite => {
+            const {
+                &BulkStatement {
+                    text: "\
 UPDATE messages SET next_attempt_at = NULL WHERE status = 'pending' AND next_attempt_at IS NOT NULL \
-AND {listed messages.conversation_id = r.conversation_id} AND (account, conversation_id) IN (SELECT r.account, r.conversation_id FROM {rows} \
+AND (account, conversation_id) IN (SELECT r.account, r.conversation_id FROM {rows} \
     WHERE r.conversation_id IS NOT NULL)",
-    columns: INSERT.columns,
-};
+                    columns: INSERT.columns,
+                }
+            }
+        }
+        Dialect::Postgres => {
+            const {
+                &BulkStatement {
+                    text: "\
+UPDATE messages SET next_attempt_at = NULL FROM {rows} CROSS JOIN LATERAL \
+    (SELECT waiting.id FROM messages AS waiting \
+     WHERE waiting.account = r.account AND waiting.conversation_id = r.conversation_id \
+     AND waiting.status = 'pending' AND waiting.next_attempt_at IS NOT NULL ORDER BY waiting.id OFFSET 0) AS w \
+WHERE messages.account = r.account AND messages.id = w.id",
+                    columns: INSERT.columns,
+                }
+            }
+        }
+    }
+}
 
 /// Ends the erasures of an array.
 pub(super) const END: BulkStatement = BulkStatement {

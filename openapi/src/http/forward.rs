@@ -24,6 +24,7 @@ use tracing::{Instrument as _, Span};
 
 use super::context::RequestContext;
 use super::gateway::Gateway;
+use super::sender::misdirected_response;
 use crate::app::AppState;
 use crate::http::access::{AccessClass, OperatorCaller, TenantCaller};
 use crate::rest::error::{ApiError, ErrorCode};
@@ -114,11 +115,6 @@ impl AccountRequest {
 /// Returns `true` when the account had left this node before anything was carried out.
 fn has_moved(response: &Response) -> bool {
     response.extensions().get::<ApiError>().is_some_and(ApiError::account_moved)
-}
-
-/// Response to a node that forwarded a request to a node which does not serve the account.
-pub(super) fn misdirected_response() -> Response {
-    Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()
 }
 
 impl Gateway {

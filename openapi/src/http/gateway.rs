@@ -21,11 +21,12 @@ use super::auth_refusals::AuthRefusals;
 use super::body_budget::BodyBudget;
 use super::context::RequestContext;
 use super::cors::CorsPolicy;
-use super::forward::misdirected_response;
 use super::methods::{MethodTable, SITE_METHODS};
 use super::request_body::{BodyError, BodyRules, read_body};
 use super::route::{BodyLimit, ResponseOrigin, Route, SurfaceScope};
-use super::sender::{MeantAccounts, RequestSender, check_forwarded_body};
+use super::sender::{
+    MeantAccounts, RequestSender, check_forwarded_body, identify_sender, misdirected_response,
+};
 use crate::app::AppState;
 use crate::http::access::{AccessClass, OperatorCaller, TenantCaller, UnverifiedWebhook};
 use crate::rest::error::{ApiError, ErrorCode};
@@ -307,7 +308,7 @@ impl Gateway {
 impl Gateway {
     /// Answers a request that came to a listener of this scope.
     pub(super) async fn answer(&self, mut request: Request, scope: SurfaceScope) -> Response {
-        let sender = self.identify_sender(&mut request);
+        let sender = identify_sender(&self.app, &mut request);
         let origin = CorsPolicy(&self.app.settings.load().allowed_origins).allowed_origin(request.headers());
         let visit = RequestContext::read_head(&mut request, &self.app.clock, origin, scope, sender);
         let span = visit.span.clone();

@@ -8,11 +8,11 @@ use std::net::IpAddr;
 
 use kabar_core::address_block::AddressBlock;
 use kabar_core::forward::{FORWARDED, ForwardProof, ForwardedHead, drop_hop_by_hop};
-use poem::http::HeaderMap;
 use poem::http::header::CONNECTION;
-use poem::{Addr, Body, Request};
+use poem::http::{HeaderMap, StatusCode};
+use poem::{Addr, Body, Request, Response};
 
-use super::gateway::Gateway;
+use crate::app::AppState;
 use crate::rest::error::{ApiError, ErrorCode};
 
 /// Sender of a request.
@@ -53,30 +53,27 @@ impl RequestSender {
 #[derive(Debug, Clone)]
 pub(crate) struct MeantAccounts(pub(crate) String);
 
-impl Gateway {
-    /// Identifies the sender of a request, before anything else reads its headers.
-    pub(super) fn identify_sender(&self, request: &mut Request) -> RequestSender {
-        drop_connection_headers(request.headers_mut());
-        let address = address_of(request);
-        let Some(header) = request.headers_mut().remove(FORWARDED) else {
-            return RequestSender::Client(address);
-        };
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let head = ForwardedHead { method: request.method(), target, headers: request.headers() };
-        let accounts = &self.app.accounts;
-        let proof =
-            self.app.forwarder.keys().verify_header(&header, head).filter(|_| accounts.is_clustered());
-        let Some(proof) = proof else {
-            self.app.metrics.forward_refusals.inc();
-            return RequestSender::Client(address);
-        };
-        if proof.is_for(accounts.node_id(), accounts.cluster_now_ms()) {
-            RequestSender::Node(Box::new(proof))
-        } else {
-            self.app.metrics.forward_refusals.inc();
-            tracing::warn!(node = %proof.from, "a forwarded request was late, or meant for another node");
-            RequestSender::LateNode
-        }
+/// Identifies the sender of a request, before anything else reads its headers.
+pub(super) fn identify_sender(app: &AppState, request: &mut Request) -> RequestSender {
+    drop_connection_headers(request.headers_mut());
+    let address = address_of(request);
+    let Some(header) = request.headers_mut().remove(FORWARDED) else {
+        return RequestSender::Client(address);
+    };
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let head = ForwardedHead { method: request.method(), target, headers: request.headers() };
+    let accounts = &app.accounts;
+    let proof = app.forwarder.keys().verify_header(&header, head).filter(|_| accounts.is_clustered());
+    let Some(proof) = proof else {
+        app.metrics.forward_refusals.inc();
+        return RequestSender::Client(address);
+    };
+    if proof.is_for(accounts.node_id(), accounts.cluster_now_ms()) {
+        RequestSender::Node(Box::new(proof))
+    } else {
+        app.metrics.forward_refusals.inc();
+        tracing::warn!(node = %proof.from, "a forwarded request was late, or meant for another node");
+        RequestSender::LateNode
     }
 }
 
@@ -114,6 +111,11 @@ pub(super) async fn check_forwarded_body(
     } else {
         Err(ApiError::new(ErrorCode::InvalidRequest, "the body was changed on its way"))
     }
+}
+
+/// Response to a node that forwarded a request to a node which does not serve the account.
+pub(super) fn misdirected_response() -> Response {
+    Response::builder().status(StatusCode::MISDIRECTED_REQUEST).finish()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! request id. Locks and records belong to the actors.
 
 mod fingerprint;
+mod recorded;
 #[cfg(test)]
 mod tests;
 
@@ -12,12 +13,10 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use kabar_actors::{AccountEntry, AccountError, KeyClaim, KeyPermit, KeyedCall, RecordedResponse};
-use kabar_core::domain::account::{Account, Secret};
+use kabar_core::domain::account::Account;
 use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use kabar_core::ids::ContactId;
-use kabar_core::store::RecordedBody;
 use poem::http::StatusCode;
 use poem::http::header::{HeaderName, HeaderValue};
 use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
@@ -27,11 +26,13 @@ use poem_openapi::types::{ToJSON, Type};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use self::recorded::Secrecy;
+use self::recorded::{recorded_refusal, recorded_response, recorded_success, replay_recorded, shown_contact};
 use crate::app::AppState;
 use crate::http::access::TenantCaller;
 use crate::rest::envelope;
 use crate::rest::envelope::{OpenEnvelope, SingleOf};
-use crate::rest::error::{ApiError, ErrorCode, ErrorParts};
+use crate::rest::error::{ApiError, ErrorCode};
 
 pub(crate) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -248,15 +249,6 @@ async fn record_refusal(permit: KeyPermit, refusal: ApiError) -> Result<Response
     Ok(refusal.into_response())
 }
 
-/// Secrecy of a response of success, which is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Secrecy {
-    /// Shows no secret.
-    Open,
-    /// Shows a secret for the only time; its record is encrypted.
-    Secret,
-}
-
 /// Response format of an operation outside any account.
 pub(crate) struct ResponseFormat<T> {
     /// Status of success.
@@ -311,72 +303,6 @@ impl ReplyFormat {
         };
         recorded_response(self.status, Secrecy::Open, shown, shown_contact(outcome))
     }
-}
-
-/// The contact that the response to a command shows.
-fn shown_contact(outcome: &Result<CommandReply, CommandRefusal>) -> Option<ContactId> {
-    match outcome {
-        Ok(CommandReply::Message(message)) => Some(message.contact_id),
-        Ok(CommandReply::Conversation(conversation)) => Some(conversation.contact.id),
-        Ok(CommandReply::Contact(contact)) => Some(contact.id),
-        Ok(
-            CommandReply::Ingested
-            | CommandReply::Sends(_)
-            | CommandReply::Recorded
-            | CommandReply::Account(_),
-        )
-        | Err(_) => None,
-    }
-}
-
-fn recorded_success(
-    status: StatusCode,
-    open: &OpenEnvelope,
-    secrecy: Secrecy,
-    contact_id: Option<ContactId>,
-) -> RecordedResponse {
-    let json = String::from_utf8_lossy(open.head());
-    let body = match secrecy {
-        Secrecy::Open => RecordedBody::Open(json.into()),
-        Secrecy::Secret => RecordedBody::Secret(Secret::new(&json)),
-    };
-    RecordedResponse { status: status.as_u16(), body, contact_id }
-}
-
-fn recorded_response(
-    status: StatusCode,
-    secrecy: Secrecy,
-    shown: Result<OpenEnvelope, ApiError>,
-    contact_id: Option<ContactId>,
-) -> RecordedResponse {
-    match shown {
-        Ok(open) => recorded_success(status, &open, secrecy, contact_id),
-        Err(refusal) => recorded_refusal(&refusal),
-    }
-}
-
-fn recorded_refusal(refusal: &ApiError) -> RecordedResponse {
-    let body = serde_json::to_string(&refusal.parts()).unwrap_or_default();
-    let body = RecordedBody::Open(body.into());
-    RecordedResponse { status: refusal.code().status().as_u16(), body, contact_id: None }
-}
-
-fn replay_recorded(recorded: &RecordedResponse) -> Result<Response, ApiError> {
-    let status = StatusCode::from_u16(recorded.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if status.is_success() {
-        let head = Bytes::copy_from_slice(recorded.body.json().as_bytes());
-        return Ok(envelope::open_response(status, Ok(OpenEnvelope::from_head(head))));
-    }
-    if status == StatusCode::NOT_FOUND && recorded.body.json().is_empty() {
-        let message = "the first request of this Idempotency-Key was carried out, and what it answered was deleted since";
-        return Ok(ApiError::new(ErrorCode::ResourceNotFound, message).into_response());
-    }
-    let parts: Option<ErrorParts<'_>> = serde_json::from_str(recorded.body.json()).ok();
-    let refusal = parts.and_then(|parts| ApiError::of_parts(&parts)).ok_or_else(|| {
-        tracing::error!(status = recorded.status, "remembered answer cannot be read");
-        ApiError::internal_error()
-    })?;
-    Ok(refusal.into_response())
 }
 
 fn mark_replayed(mut response: Response, replayed: bool) -> Response {

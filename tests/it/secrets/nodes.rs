@@ -21,7 +21,9 @@ impl Nodes {
         let url = database::postgres().await;
         let files = ["one", "two"].map(|name| folder.path().join(name));
         let key = new_key();
-        files.iter().for_each(|file| std::fs::write(file, &key).unwrap());
+        for file in &files {
+            std::fs::write(file, &key).unwrap();
+        }
         let one = node(&url, None, &[(database::KEY_FILE, files[0].to_str().unwrap())]).await;
         let simulator = Some(one.simulator.clone());
         let two = node(&url, simulator, &[(database::KEY_FILE, files[1].to_str().unwrap())]).await;

@@ -19,13 +19,22 @@ impl Draft<'_> {
     ///
     /// # Errors
     /// [`RowNotLoaded`].
-    pub fn is_erased(&self, item: &InboundItem) -> Result<bool, RowNotLoaded> {
-        for key in item.erasure_keys() {
-            if self.facts.is_erased(&key)? {
-                return Ok(true);
-            }
+    pub fn is_erased(&mut self, item: &InboundItem) -> Result<bool, RowNotLoaded> {
+        // Every key is asked for, so that all that lack are loaded in one round.
+        let answers = item.erasure_keys().into_iter().map(|key| self.facts.is_erased(&key));
+        let mut erased = Ok(false);
+        for answer in answers.collect::<Vec<_>>() {
+            erased = match (erased, answer) {
+                (Ok(true), _) | (_, Ok(true)) => return Ok(true),
+                (Err(missing), Err(other)) => {
+                    self.note_missing(missing);
+                    Err(other)
+                }
+                (Err(missing), Ok(false)) | (Ok(false), Err(missing)) => Err(missing),
+                (Ok(false), Ok(false)) => Ok(false),
+            };
         }
-        Ok(false)
+        erased
     }
 
     /// Counts an item that is skipped.

@@ -218,6 +218,7 @@ mod tests {
             "server_secrets",
             "probes",
             "nodes",
+            "key_rotation",
             "directory_counter",
             "plugin_runs",
             "plugin_effects",

@@ -19,6 +19,7 @@ pub const PERSONAL_TABLES: &[(&str, PersonalTable)] = &[
     ("server_secrets", PersonalTable::None),
     ("probes", PersonalTable::None),
     ("nodes", PersonalTable::None),
+    ("key_rotation", PersonalTable::None),
     ("directory_counter", PersonalTable::None),
     ("organisations", PersonalTable::None),
     ("api_keys", PersonalTable::None),

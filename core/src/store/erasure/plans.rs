@@ -1,8 +1,8 @@
 //! Every statement of an erasure, with values, for the tests of query plans.
 
 use super::{
-    CONVERSATIONS, DELETE_CONTACTS, DELETE_CONVERSATIONS, DELETE_IDENTIFIERS, DELETE_MESSAGES, END,
-    HOLD_MESSAGES, MERGED, known_keys_statement, messages, remnants, steps,
+    CONVERSATIONS, DELETE_CONTACTS, DELETE_CONVERSATIONS, DELETE_IDENTIFIERS, DELETE_MESSAGES, END, MERGED,
+    hold_messages, known_keys_statement, messages, remnants, steps,
 };
 use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
@@ -30,9 +30,14 @@ pub(in crate::store) fn erasure_statements(dialect: Dialect, account: i64) -> Ve
     all.extend(messages::event_statements(dialect).map(|sql| (sql, vec![number(), numbers()])));
     all.extend(messages::beside_statements(dialect).map(|sql| (sql, vec![number(), list()])));
     let rows = || vec![text(&format!("[{{\"account\": {account}, \"id\": \"msg_11\"}}]"))];
-    for bulk in
-        [&DELETE_CONTACTS, &DELETE_CONVERSATIONS, &HOLD_MESSAGES, &END, &DELETE_IDENTIFIERS, &DELETE_MESSAGES]
-    {
+    for bulk in [
+        &DELETE_CONTACTS,
+        &DELETE_CONVERSATIONS,
+        hold_messages(dialect),
+        &END,
+        &DELETE_IDENTIFIERS,
+        &DELETE_MESSAGES,
+    ] {
         all.push((dialect.bulk_text(bulk), rows()));
     }
     all

@@ -25,6 +25,7 @@ fn answer() -> IdempotencyRecord {
         body: RecordedBody::Secret(Secret::new(ANSWER)),
         created_at: at(5),
         claimed_by: None,
+        contact_id: None,
     }
 }
 
