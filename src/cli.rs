@@ -71,6 +71,14 @@ pub enum CliCommand {
     Plugin(plugin::PluginArgs),
 }
 
+impl CliArgs {
+    /// Returns `true` for the command of [`run_compiler`], which is run without a runtime.
+    #[must_use]
+    pub const fn is_compiler(&self) -> bool {
+        matches!(&self.command, Some(CliCommand::Plugin(args)) if args.is_compiler())
+    }
+}
+
 fn parse_setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.to_owned()))
@@ -78,7 +86,7 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
 
 pub use health::run as run_health;
 pub use operator::{run_account, run_key, run_org};
-pub use plugin::{COMPILER_ARGUMENTS, run as run_plugin};
+pub use plugin::{COMPILER_ARGUMENTS, run as run_plugin, run_compiler};
 pub use replay::run_replay;
 pub use secrets::run_secrets;
 

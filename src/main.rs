@@ -18,11 +18,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = CliArgs::parse();
-    let ran = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(run_command(cli)));
+    // The compiler of components has no thread besides its own.
+    let ran = if cli.is_compiler() { cli::run_compiler() } else { run_in_runtime(cli) };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -34,6 +31,11 @@ fn main() -> ExitCode {
             if wrong_settings { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn run_in_runtime(cli: CliArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("cannot start the runtime")?.block_on(run_command(cli))
 }
 
 async fn run_command(cli: CliArgs) -> anyhow::Result<()> {

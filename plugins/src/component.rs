@@ -6,5 +6,6 @@ pub(crate) mod artifact;
 pub(crate) mod compile;
 pub(crate) mod inspect;
 pub(crate) mod invalid_plugin;
+pub(crate) mod syscall_filter;
 pub(crate) mod version;
 pub mod wrap;

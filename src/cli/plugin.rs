@@ -52,8 +52,21 @@ pub async fn run(args: PluginArgs) -> anyhow::Result<()> {
         PluginCommand::Logs(args) => deploy::print_logs(args).await,
         PluginCommand::Runs(args) => deploy::print_runs(args).await,
         PluginCommand::Rollback(args) => deploy::roll_back(args).await,
-        PluginCommand::Compile => {
-            Ok(kabar_plugins::compile_stdin(std::io::stdin().lock(), std::io::stdout().lock())?)
-        }
+        PluginCommand::Compile => run_compiler(),
     }
+}
+
+impl PluginArgs {
+    /// Returns `true` for the command that [`run_compiler`] carries out.
+    pub(super) const fn is_compiler(&self) -> bool {
+        matches!(self.command, PluginCommand::Compile)
+    }
+}
+
+/// Compiles a component from standard input to standard output.
+///
+/// # Errors
+/// If reading or writing fails.
+pub fn run_compiler() -> anyhow::Result<()> {
+    Ok(kabar_plugins::compile_stdin(std::io::stdin().lock(), std::io::stdout().lock())?)
 }

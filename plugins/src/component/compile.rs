@@ -2,8 +2,8 @@
 //!
 //! The author of a component decides how long its compilation takes, and one that has begun cannot be stopped.
 //! So it runs in a process of its own where there is a program for it ([`CompilerMode::Program`]), with low
-//! priority, bounded memory and processor time, no file to write to, and a time after which it is killed.
-//! Otherwise it runs on a thread and is given up when its time is over. It keeps its permit until it ends, so that
+//! priority, bounded memory and processor time, no file to write to, no system calls but those of computing, and a
+//! time after which it is killed. Otherwise it runs on a thread and is given up when its time is over. It keeps its permit until it ends, so that
 //! a hostile component delays later uploads, and never takes a second thread.
 //!
 //! Invariant: of a compiling process no more is read than the compiled form may have.
@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use crate::component::artifact::UnsignedArtifact;
 use crate::component::inspect;
 use crate::component::invalid_plugin::{CompileError, InvalidPlugin};
+use crate::component::syscall_filter::restrict_syscalls;
 use crate::runtime::engine;
 use crate::runtime::outcome::error_text;
 use crate::scheduler::fair_queue::QueuePermit;
@@ -83,7 +84,8 @@ pub enum CompilerMode {
 }
 
 /// Reads a component, and writes a `+` and its machine code, or a `-` and the reason that it has none. This is
-/// the work of a [`CompilerMode::Program`]: nothing else may be written to that output.
+/// the work of a [`CompilerMode::Program`]: nothing else may be written to that output. Call it in a process that has
+/// no other thread: only the calling one is held by the filter of system calls.
 ///
 /// # Errors
 /// When reading or writing fails.
@@ -92,6 +94,8 @@ pub fn compile_stdin(mut input: impl Read, mut output: impl Write) -> std::io::R
     let mut wasm = Vec::new();
     input.read_to_end(&mut wasm)?;
     limit_memory(wasm.len());
+    // It compiles without the filter as well, where the kernel has none.
+    let _unfiltered = restrict_syscalls();
     match code_of(&wasm) {
         Ok(code) => {
             output.write_all(&[COMPILED])?;
@@ -132,7 +136,7 @@ fn mapped_bytes() -> u64 {
     size.and_then(|kib| kib.parse::<u64>().ok()).map_or(1 << 30, |kib| kib << 10)
 }
 
-fn code_of(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+pub(super) fn code_of(wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
     let data_bytes = u64::try_from(inspect::data_bytes(wasm)).unwrap_or(u64::MAX);
     let image_bytes = data_bytes.saturating_mul(IMAGE_FACTOR).min(SPARSE_IMAGE_BYTES_MAX);
     engine::compiling_engine(image_bytes)?.precompile_component(wasm)

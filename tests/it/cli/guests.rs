@@ -1,7 +1,7 @@
 //! `kabar plugin` without a server, on the worked examples that are kept built.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,9 +14,10 @@ use kabar_openapi::MessageDrafts;
 use kabar_plugins::{
     CompileError, CompilerMode, ComponentUpload, HostOptions, InvalidPlugin, NoNetwork, PluginHost,
 };
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::harness::patiently;
+use crate::harness::{patiently, until};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/examples")
@@ -118,4 +119,21 @@ async fn another_process_compiles_uploads() {
     broken[code] = 0xff;
     let error = patiently(host.compile(upload(broken.into()))).await.unwrap_err();
     assert!(matches!(error, CompileError::Invalid(InvalidPlugin::DoesNotCompile(_))), "{error}");
+}
+
+#[tokio::test]
+async fn the_process_that_compiles_reaches_nothing_outside() {
+    let wasm = std::fs::read(examples().join("built/rust-changes.wasm")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kabar"));
+    command.args(kabar::cli::COMPILER_ARGUMENTS).kill_on_drop(true);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&wasm).await.unwrap();
+    // Its answer is larger than a pipe, so it waits for its reader.
+    let status = format!("/proc/{}/status", child.id().unwrap());
+    let holds = |line: &str| std::fs::read_to_string(&status).unwrap().lines().any(|known| known == line);
+    until(async || holds("Seccomp:\t2")).await;
+    assert!(holds("NoNewPrivs:\t1") && holds("Threads:\t1"), "no thread is left out");
+    let output = patiently(child.wait_with_output()).await.unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"+"), "it compiled under the filter");
+    assert!(output.stdout.len() > 64 << 10, "it had to wait");
 }
