@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::item_fields::read_wamid;
+use super::raw_members::replace_unstorable;
 use super::{errors, parties};
 use crate::domain::account::AccountProfile;
 use crate::domain::identity::Party;
@@ -59,8 +60,9 @@ pub(super) struct GraphAnswer {
 }
 
 impl GraphAnswer {
+    /// Reads the body, with what no database can hold replaced, as in a webhook: an answer of WhatsApp's is kept too.
     fn parse_json(&self) -> Option<Value> {
-        serde_json::from_slice(self.body.as_deref()?).ok()
+        serde_json::from_str(&replace_unstorable(self.body.as_deref()?)).ok()
     }
 
     /// Seconds only: Meta does not use the other form, a date.
