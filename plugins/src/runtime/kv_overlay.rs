@@ -129,8 +129,10 @@ impl KvOverlay {
     }
 }
 
+/// Takes a key that the databases can hold: PostgreSQL keeps no NUL in a text.
 fn check_key(key: &str) -> Result<Arc<str>, KvRefused> {
-    if (1..=KEY_BYTES_MAX).contains(&key.len()) { Ok(key.into()) } else { Err(KvRefused::Key) }
+    let holds = (1..=KEY_BYTES_MAX).contains(&key.len()) && !key.contains('\0');
+    if holds { Ok(key.into()) } else { Err(KvRefused::Key) }
 }
 
 #[cfg(test)]
@@ -163,6 +165,8 @@ mod tests {
         assert_eq!(kv.put("b", &[0; 9]), Err(KvRefused::Quota));
         assert_eq!(kv.put("", b""), Err(KvRefused::Key));
         assert_eq!(kv.put(&"k".repeat(513), b""), Err(KvRefused::Key));
+        assert_eq!(kv.put("a\0b", b""), Err(KvRefused::Key));
+        assert_eq!(kv.add("a\0b", 1), Err(KvRefused::Key));
         assert_eq!(kv.add("a", 1), Err(KvRefused::NotANumber));
         assert!(kv.reads.keys.contains("a"));
         assert_eq!(kv.add("long-key-here", 1), Err(KvRefused::Quota));

@@ -26,7 +26,8 @@ impl RawMessages for OneItem {
 #[tokio::test]
 async fn a_hook_of_the_newer_package_runs_beside_one_of_the_older() {
     let host = host();
-    let kv = "(import \"kabar:hooks/kv@1.0.0\" \"set\" (func $set (param i32 i32 i32 i32 i32)))";
+    let kv = "(import \"kabar:hooks/kv@1.0.0\" \"set\" (func $set (param i32 i32 i32 i32 i32))) \
+              (data (i32.const 1024) \"k\")";
     let body = "(call $set (i32.const 1024) (i32.const 1) (i32.const 1024) (i32.const 1) (i32.const 2048)) \
                 (i32.const 64)";
     let compiled = host.compile(upload(newer(kv, body))).await.unwrap();
