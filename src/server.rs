@@ -252,7 +252,7 @@ fn connection_context(
         request_clock: Arc::new(Clock::system_clock()),
         times: RequestTimes { head: limits.head, idle: limits.connection_idle },
         metrics: metrics.clone(),
-        limits: wanted.within_descriptors(),
+        limits: wanted.within_descriptors(settings.mode),
         tasks: tasks.clone(),
         stop: closing.clone(),
     }

@@ -98,6 +98,8 @@ pub struct ChangedSetting {
 /// The server's settings, valid for the mode they were loaded for.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Mode for which they were read.
+    pub mode: ServerMode,
     /// Address on which the HTTP server listens.
     pub listen: SocketAddr,
     /// Address at which clients reach this server, without a slash at the end; `None` when it is not known.
@@ -282,6 +284,7 @@ impl Settings {
         let format = from.read_parsed("log.format", LogFormat::parse);
         let level = from.read_parsed("log.level", values::parse_level);
         Some(Self {
+            mode,
             listen: listen?,
             public_url,
             health_listen,

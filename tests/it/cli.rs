@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod binary;
+mod descriptors;
 pub(crate) mod guests;
 pub(crate) mod packaging;
 mod reload;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kabar_core::address_block::AddressBlock;
+use kabar_core::config::ServerMode;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -15,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const RESERVE_MIN: u64 = 64;
 /// Share of the descriptors that is kept: one in this many.
 const RESERVE_PART: u64 = 4;
+const FEW_FILES: &str =
+    "the process may open few files; raise its limit (ulimit -n, LimitNOFILE) for more connections";
 
 /// Limits of the connections of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -26,17 +29,18 @@ pub(in crate::server) struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// Lowers the limits to what the process's limit of open files allows.
-    pub(in crate::server) fn within_descriptors(self) -> Self {
+    /// Lowers the limits to what the process's limit of open files allows. The log says so: a warning where it keeps
+    /// clients waiting, and a line on a machine of a developer, who has none.
+    pub(in crate::server) fn within_descriptors(self, mode: ServerMode) -> Self {
         let allowed = getrlimit(Resource::Nofile).current.map_or(usize::MAX, connections_allowed);
         if allowed >= self.total {
             return self;
         }
-        tracing::warn!(
-            connections = allowed,
-            wanted = self.total,
-            "the process may open few files; raise its limit (ulimit -n, LimitNOFILE) for more connections"
-        );
+        let (connections, wanted) = (allowed, self.total);
+        match mode {
+            ServerMode::Serve => tracing::warn!(connections, wanted, "{FEW_FILES}"),
+            ServerMode::Dev => tracing::info!(connections, wanted, "{FEW_FILES}"),
+        }
         // One address leaves a part to the others, as large a one as was asked for.
         let part = self.per_address.saturating_mul(allowed) / self.total.max(1);
         let per_address = if self.per_address < allowed { self.per_address } else { part };
