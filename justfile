@@ -73,6 +73,18 @@ check-history *args="run":
     cargo build --release --workspace --locked --bins
     target/release/kabar-checker {{args}}
 
+# Fuzz targets for longer, by any seed: `just fuzz`, `just fuzz run http --seconds 600`, `just fuzz input http FILE`.
+fuzz *args="run":
+    cargo build --workspace --locked --bins
+    target/debug/kabar-fuzz {{args}}
+
+# The same under libFuzzer, which is guided by coverage, until stopped: `just fuzz-guided cursor -- -max_total_time=600`.
+fuzz-guided target *args:
+    .ci/install cargo-fuzz
+    cp Cargo.lock tests/fuzz/guided/Cargo.lock
+    mkdir -p tests/fuzz/guided/corpus/{{target}}
+    cargo fuzz run --fuzz-dir tests/fuzz/guided --sanitizer none {{target}} tests/fuzz/guided/corpus/{{target}} tests/fuzz/corpus/{{target}} {{args}}
+
 # Every figure of docs/benchmarks.md: `just bench`, `just bench --only polls`, `just bench --help`.
 bench *args:
     cargo build --release --workspace --locked --bins
