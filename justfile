@@ -36,6 +36,15 @@ deny:
     .ci/install cargo-deny
     cargo deny check --allow unused-wrapper
 
+# What the binary is made of, as CycloneDX: kabar.cdx.json.
+sbom:
+    .ci/install cargo-cyclonedx
+    .ci/sbom
+
+# Writes the digests of the base images into Dockerfile and compose.yaml; needs a network.
+pin-images:
+    .ci/pin-images
+
 # Changes of openapi/openapi.json that break clients of the last release.
 api-breaks:
     cargo test --workspace --locked --test it -- --nocapture the_api_breaks_no_client_of_the_last_release

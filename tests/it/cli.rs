@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod binary;
 mod descriptors;
 pub(crate) mod guests;
+mod images;
 pub(crate) mod packaging;
 mod reload;
 mod replay;
