@@ -6,7 +6,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_json::json;
 
 use crate::harness::nodes::{heard_of, nodes};
-use crate::harness::{Answer, InboundWebhook, Tenant, TestServer, from, text_from};
+use crate::harness::{Answer, InboundWebhook, Tenant, TestServer, from, text_from, until};
 
 /// Two nodes, and a tenant with an account that the first one serves.
 async fn stage() -> ([TestServer; 2], Tenant, Tenant) {
@@ -95,7 +95,9 @@ async fn a_request_for_an_account_elsewhere_costs_the_budget_of_its_key_once() {
     let ([_one, two], here, there) = stage().await;
     let page = here.get("conversations").await;
     let path = format!("/admin/v1/organizations/{}", here.organisation);
-    let budgets = json!({"tier": "enterprise", "read_per_minute": 2, "write_per_minute": 1});
+    // A node has its share of a budget, once it knows of the others. A token comes back in half a minute.
+    until(async || two.metric("kabar_nodes").await == 2).await;
+    let budgets = json!({"tier": "enterprise", "read_per_minute": 4, "write_per_minute": 1});
     two.operator.patch(&path, &budgets).await.is(200);
     let remaining = |answer: &Answer| answer.number("X-RateLimit-Remaining");
     assert_eq!(remaining(&there.get("conversations").await.is(200)), 1);
