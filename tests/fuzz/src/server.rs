@@ -25,6 +25,8 @@ const APP_SECRET: &str = "app_secret_of_the_fuzzer";
 const VERIFY_TOKEN: &str = "verify_token_of_the_fuzzer";
 /// Variable with the URL of an empty PostgreSQL database to use instead of SQLite.
 const DATABASE: &str = "KABAR_FUZZ_DATABASE_URL";
+/// File with the key of the secrets, that of the tests.
+const TEST_KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../test.key");
 /// Meta's id of the number.
 const NUMBER: &str = "106540352242922";
 /// Time without a byte after which an answer is taken for complete, or for one that will not come.
@@ -85,6 +87,7 @@ impl FuzzServer {
         let database = std::env::var(DATABASE).unwrap_or(embedded);
         let values = [
             ("KABAR_DATABASE_URL", database.as_str()),
+            ("KABAR_SECRETS__KEY_FILE", TEST_KEY),
             ("KABAR_OPERATOR_TOKEN", OPERATOR_TOKEN),
             ("KABAR_WHATSAPP__APP_SECRET", APP_SECRET),
             ("KABAR_WHATSAPP__VERIFY_TOKEN", VERIFY_TOKEN),

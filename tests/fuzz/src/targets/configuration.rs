@@ -31,6 +31,8 @@ pub(super) const TARGET: FuzzTarget = FuzzTarget {
         "KABAR_SERVICE_HOST=",
         "KABAR_HOOKS__FREE__CPU_MS=",
         "KABAR_LIMITS__",
+        "key_file = ",
+        "CREDENTIALS_DIRECTORY=",
         "_file",
         "_FILE=",
         "__",
