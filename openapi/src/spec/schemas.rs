@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+/// End of the names of schemas of an event's data: once it was erased, no member is left.
+const EVENT_DATA: &str = "EventData";
 /// The one member of a response that is left out when it has no value.
 const LEFT_OUT: (&str, &str) = ("ErrorDetail", "param");
 
@@ -86,7 +88,9 @@ fn complete_object(name: &str, schema: &mut Map<String, Value>, whole: bool) {
             nullable::mark_nullable(property);
         }
     }
-    if whole {
+    if name.ends_with(EVENT_DATA) {
+        schema.remove("required");
+    } else if whole {
         let all = properties.keys().filter(|key| (name, key.as_str()) != LEFT_OUT);
         let all: Vec<Value> = all.map(|key| key.as_str().into()).collect();
         schema.insert("required".to_owned(), all.into());

@@ -97,17 +97,6 @@ fn data_schema(one: EventType, registry: &mut Registry) -> MetaSchemaRef {
     }
 }
 
-/// Returns the schema of an event's data, without required members: an event whose data was erased has none.
-fn erasable_schema(one: EventType, registry: &mut Registry) -> MetaSchemaRef {
-    let schema = data_schema(one, registry);
-    if let MetaSchemaRef::Reference(name) = &schema
-        && let Some(known) = registry.schemas.get_mut(name)
-    {
-        known.required.clear();
-    }
-    schema
-}
-
 fn describe_schema(schema: MetaSchemaRef, description: &'static str) -> MetaSchemaRef {
     match schema {
         MetaSchemaRef::Inline(inline) => {
@@ -153,7 +142,7 @@ fn schema_of(one: EventType, registry: &mut Registry) -> MetaSchema {
         ("livemode", inline(livemode)),
         ("sequence", inline(sequence)),
         ("account", EventAccount::schema_ref()),
-        ("data", erasable_schema(one, registry)),
+        ("data", data_schema(one, registry)),
     ];
     let required = properties.iter().map(|(name, _)| *name).collect();
     MetaSchema {
