@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 /// End of the names of schemas of an event's data: once it was erased, no member is left.
 const EVENT_DATA: &str = "EventData";
-/// The one member of a response that is left out when it has no value.
-const LEFT_OUT: (&str, &str) = ("ErrorDetail", "param");
+/// Members of responses that are left out when they have no value.
+const LEFT_OUT: [(&str, &str); 2] = [("ContactExport", "conversation"), ("ErrorDetail", "param")];
 
 /// Completes every named schema.
 pub(super) fn complete_schemas(root: &mut Map<String, Value>) {
@@ -84,14 +84,14 @@ fn complete_object(name: &str, schema: &mut Map<String, Value>, whole: bool) {
         if let Some(property) = property.as_object_mut() {
             merge_reference(property);
         }
-        if !required.contains(key) && (name, key.as_str()) != LEFT_OUT {
+        if !required.contains(key) && !LEFT_OUT.contains(&(name, key.as_str())) {
             nullable::mark_nullable(property);
         }
     }
     if name.ends_with(EVENT_DATA) {
         schema.remove("required");
     } else if whole {
-        let all = properties.keys().filter(|key| (name, key.as_str()) != LEFT_OUT);
+        let all = properties.keys().filter(|key| !LEFT_OUT.contains(&(name, key.as_str())));
         let all: Vec<Value> = all.map(|key| key.as_str().into()).collect();
         schema.insert("required".to_owned(), all.into());
     }

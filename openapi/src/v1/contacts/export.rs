@@ -116,9 +116,10 @@ impl ContactExport {
         bytes.extend_from_slice(b",\"merged_contacts\":");
         let merged: Vec<_> = self.merged.iter().map(|one| ContactBody::from_contact(account, one)).collect();
         write_json(bytes, &merged);
-        bytes.extend_from_slice(b",\"conversation\":");
-        let conversation = self.conversation.as_deref();
-        write_json(bytes, &conversation.map(|one| ConversationBody::from_conversation(account, one)));
+        if let Some(conversation) = self.conversation.as_deref() {
+            bytes.extend_from_slice(b",\"conversation\":");
+            write_json(bytes, &ConversationBody::from_conversation(account, conversation));
+        }
         bytes.extend_from_slice(b",\"messages\":[");
         ExportPart::Messages(None)
     }
@@ -330,7 +331,7 @@ impl Type for ExportSchema {
                     "merged_contacts",
                     array_of(ContactBody::schema_ref(), "Contacts that were merged into it, the oldest first."),
                 ),
-                ("conversation", Option::<ConversationBody>::schema_ref()),
+                ("conversation", ConversationBody::schema_ref()),
                 ("messages", array_of(message, "Newest first.")),
                 (
                     "events",
