@@ -34,7 +34,7 @@ pub use subscribers::{
     SubscriptionError, SubscriptionPatch,
 };
 pub use tenants::{
-    AccountConnection, AuthFailure, BudgetClass, Caller, NewAccount, NewOrganisation, OrganisationEntry,
+    AccountConnection, AuthFailure, BudgetClass, Caller, NewAccount, NewApiKey, NewOrganisation, OrganisationEntry,
     OrganisationPatch, TenantDirectory,
 };
 pub use view::{

@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 use crate::account::AccountEntry;
 use crate::error::AccountError;
 use crate::standing::TenantStanding;
-pub use admin::{AccountConnection, NewAccount, NewOrganisation, OrganisationPatch};
+pub use admin::{AccountConnection, NewAccount, NewApiKey, NewOrganisation, OrganisationPatch};
 pub use entry::{BudgetClass, OrganisationEntry};
 use resumed::ResumedTenants;
 

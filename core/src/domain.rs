@@ -39,6 +39,7 @@ pub mod read_receipt;
 pub mod row_needs;
 pub mod row_version;
 pub mod run;
+pub mod scopes;
 pub mod status;
 pub mod stored_item;
 pub mod subscriber;

@@ -87,6 +87,7 @@ CREATE TABLE api_keys (
     label           ctext  NOT NULL,
     last4           ctext  NOT NULL,
     digest          ctext  NOT NULL UNIQUE, -- hex
+    scopes          ctext  NOT NULL, -- words
     expires_at      BIGINT,
     created_at      BIGINT NOT NULL,
     created_by      ctext  NOT NULL, -- [kind, id, name], JSON

@@ -62,6 +62,7 @@ CREATE TABLE api_keys (
     label           TEXT    NOT NULL,
     last4           TEXT    NOT NULL,
     digest          TEXT    NOT NULL UNIQUE, -- hex
+    scopes          TEXT    NOT NULL, -- words
     expires_at      INTEGER,
     created_at      INTEGER NOT NULL,
     created_by      TEXT    NOT NULL, -- [kind, id, name], JSON

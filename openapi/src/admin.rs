@@ -14,12 +14,15 @@ pub(crate) mod plugins;
 pub(crate) mod secrets;
 pub(crate) mod users;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kabar_core::domain::organisation::Organisation;
 use kabar_core::ids::OrganisationId;
+use serde_json::Value;
 
 use crate::app::AppState;
+use crate::rest::body_fields::{BodyFields, FieldError};
 use crate::rest::error::ApiError;
 
 pub(crate) use accounts::AccountsAdmin;
@@ -61,6 +64,20 @@ pub(crate) fn admin_api(app: &Arc<AppState>) -> AdminApi {
 /// Finds the tenant that a path names.
 fn find_organisation(app: &AppState, id: OrganisationId) -> Result<Arc<Organisation>, ApiError> {
     app.directory.find_organisation(id).ok_or_else(no_organisation)
+}
+
+/// Reads the member `scopes`: a list of at least one word, each once; `None` when it is absent.
+fn read_scopes<S, T: FromIterator<S>>(
+    fields: &BodyFields<'_>,
+    expected: &str,
+    parse: impl Fn(&str) -> Option<S>,
+) -> Result<Option<T>, FieldError> {
+    let Some(value) = fields.get("scopes") else { return Ok(None) };
+    let mut seen = HashSet::new();
+    let read = |word: &Value| parse(word.as_str().filter(|word| seen.insert((*word).to_owned()))?);
+    let words = value.as_array().filter(|words| !words.is_empty());
+    let scopes = words.and_then(|words| words.iter().map(read).collect::<Option<T>>());
+    scopes.map(Some).ok_or_else(|| fields.invalid("scopes", expected))
 }
 
 fn no_organisation() -> ApiError {

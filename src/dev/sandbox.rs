@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kabar_actors::{AccountConnection, NewAccount, NewOrganisation, TenantDirectory};
+use kabar_actors::{AccountConnection, NewAccount, NewApiKey, NewOrganisation, TenantDirectory};
 use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::principal::Principal;
+use kabar_core::domain::scopes::KeyScopes;
 use serde::{Deserialize, Serialize};
 
 use crate::simulator::SimulatedNumber;
@@ -102,9 +103,9 @@ impl DevSandbox {
                 "the sandbox number is taken"
             );
         }
-        let made = directory
-            .create_api_key(organisation, "made by kabar dev".into(), None, Principal::SYSTEM)
-            .await?;
+        let new =
+            NewApiKey { label: "made by kabar dev".into(), scopes: KeyScopes::ALL, expires_at: None };
+        let made = directory.create_api_key(organisation, new, Principal::SYSTEM).await?;
         self.made.api_key = made.map(|(_, secret)| secret);
         self.save_file()
     }

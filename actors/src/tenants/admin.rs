@@ -10,6 +10,7 @@ use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimi
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
+use kabar_core::domain::scopes::KeyScopes;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{AccountId, ApiKeyId, IdSource as _, OrganisationId, UserId};
 use kabar_core::store::{InsertedAccount, StoreError};
@@ -50,6 +51,17 @@ pub struct OrganisationPatch {
     pub limits: Option<RateLimits>,
     /// Suspend, or resume.
     pub suspended: Option<bool>,
+}
+
+/// A key to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewApiKey {
+    /// 1 to 200 characters.
+    pub label: Arc<str>,
+    /// Operations that it shall admit to.
+    pub scopes: KeyScopes,
+    /// Instant from which it is refused.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A phone number to be connected.
@@ -200,8 +212,7 @@ impl TenantDirectory {
     pub async fn create_api_key(
         &self,
         organisation_id: OrganisationId,
-        label: Arc<str>,
-        expires_at: Option<Timestamp>,
+        new: NewApiKey,
         created_by: Principal,
     ) -> Result<Option<(ApiKey, String)>, AccountError> {
         let mut ids = self.0.writing.lock().await;
@@ -213,10 +224,11 @@ impl TenantDirectory {
         let key = ApiKey {
             id: ApiKeyId::from_bits(ids.next_bits(now.millis())),
             organisation_id,
-            label,
+            label: new.label,
             last4: secret.get(secret.len().saturating_sub(4)..).unwrap_or_default().into(),
             digest: Sha256::digest(secret.as_bytes()).into(),
-            expires_at,
+            scopes: new.scopes,
+            expires_at: new.expires_at,
             created_at: now,
             created_by,
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::principal::{Principal, PrincipalKind};
 use super::row_version::RowVersion;
+use super::scopes::KeyScopes;
 use super::time::Timestamp;
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
 
@@ -92,6 +93,8 @@ pub struct ApiKey {
     pub last4: Arc<str>,
     /// SHA-256 of the secret.
     pub digest: [u8; 32],
+    /// Operations that it admits to.
+    pub scopes: KeyScopes,
     /// From this time on it answers 401 `expired_api_key`.
     pub expires_at: Option<Timestamp>,
     /// Time at which it was created.

@@ -12,12 +12,17 @@ use super::principal_row::{principal_text, read_principal};
 use super::row::{RowPlace, RowText, instant_millis};
 use super::{DirectoryRows, Store, StoreError};
 use crate::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
+use crate::domain::scopes::KeyScopes;
 use crate::domain::time::Timestamp;
 use crate::ids::{ApiKeyId, OrganisationId, UserId};
 
 /// Columns of `organisations`, in the order in which they are read and written.
 const ORGANISATION: &str =
     "id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at, row_version";
+
+/// Columns of `api_keys` that a key is read from and written to, in order.
+const API_KEY: &str =
+    "id, organisation_id, label, last4, digest, scopes, expires_at, created_at, created_by";
 
 fn read_organisation(row: &EngineRow) -> Result<Organisation, StoreError> {
     read_columns(&mut row.read_fields("organisations"))
@@ -60,6 +65,7 @@ fn read_api_key(row: &EngineRow) -> Result<ApiKey, StoreError> {
         label: fields.take_text()?.into(),
         last4: fields.take_text()?.into(),
         digest: at.check_digest("digest", &fields.take_text()?)?,
+        scopes: at.check_value("scopes", KeyScopes::parse_words(&fields.take_text()?))?,
         expires_at: at.opt_time("expires_at", fields.opt_int()?)?,
         created_at: at.check_time("created_at", fields.take_int()?)?,
         created_by: read_principal(at, "created_by", &fields.take_text()?)?,
@@ -156,12 +162,15 @@ impl Store {
                 changes.rows.organisations.push(organisation);
             }
         }
-        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at, created_by \
-                   FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NULL ORDER BY id";
+        let sql = format!(
+            "SELECT {API_KEY} FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NULL ORDER BY id"
+        );
         let rows = self.engine.fetch_rows(sql, since()).await?;
         changes.rows.api_keys = rows.iter().map(read_api_key).collect::<Result<_, _>>()?;
-        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at, created_by \
-                   FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NOT NULL ORDER BY id";
+        let sql = format!(
+            "SELECT {API_KEY} FROM api_keys \
+             WHERE directory_revision > $1 AND revoked_at IS NOT NULL ORDER BY id"
+        );
         for row in &self.engine.fetch_rows(sql, since()).await? {
             changes.revoked.push(read_api_key(row)?.id);
         }
@@ -179,8 +188,7 @@ impl Store {
     }
 
     pub(super) async fn live_api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let sql = "SELECT id, organisation_id, label, last4, digest, expires_at, created_at, created_by \
-                   FROM api_keys WHERE revoked_at IS NULL ORDER BY id";
+        let sql = format!("SELECT {API_KEY} FROM api_keys WHERE revoked_at IS NULL ORDER BY id");
         self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_api_key).collect()
     }
 
@@ -250,14 +258,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn insert_api_key(&self, key: &ApiKey) -> Result<(), StoreError> {
-        let sql = "INSERT INTO api_keys (id, organisation_id, label, last4, digest, expires_at, created_at, created_by) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let sql = format!("INSERT INTO api_keys ({API_KEY}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
         let args = vec![
             key.id.to_string().into(),
             key.organisation_id.to_string().into(),
             key.label.as_ref().into(),
             key.last4.as_ref().into(),
             hex::encode(key.digest).into(),
+            key.scopes.words().into(),
             instant_millis(key.expires_at).into(),
             key.created_at.millis().into(),
             principal_text(&key.created_by)?.into(),

@@ -40,7 +40,9 @@ pub(crate) struct ApiKeysAdmin(pub(crate) Arc<AppState>);
 impl ApiKeysAdmin {
     /// Create an API key
     ///
-    /// The response holds the secret, which is shown there and never again. An `Idempotency-Key` is ignored
+    /// The response holds the secret, which is shown there and never again. `scopes` bound the key: `read` admits to every
+    /// GET, `write` to changes of conversations, messages and contacts, `plugins` and `webhooks` to reads and changes of
+    /// these. An operation beyond them is refused with 403 `insufficient_scope`. An `Idempotency-Key` is ignored
     /// here; a key made twice shows in the list.
     #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "post", operation_id = "createApiKey")]
     async fn create_api_key(
@@ -51,9 +53,7 @@ impl ApiKeysAdmin {
         body: JsonBody<CreateApiKey>,
     ) -> Result<CreatedResponse<CreatedApiKeyBody>, OperationError<ApiKeyCreateFails>> {
         let new = body::read_new(&body.value, self.0.clock.read_now())?;
-        let directory = &self.0.directory;
-        let made =
-            directory.create_api_key(org_id.0, new.label, new.expires_at, operator.principal()).await?;
+        let made = self.0.directory.create_api_key(org_id.0, new, operator.principal()).await?;
         let (key, secret) = made.ok_or_else(no_organisation)?;
         tracing::info!(organisation_id = %org_id.0, api_key_id = %key.id, "operator made an API key");
         Ok(CreatedResponse(CreatedApiKeyBody::from_key(&key, secret)))

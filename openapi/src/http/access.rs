@@ -9,6 +9,7 @@ use std::sync::Arc;
 use kabar_actors::Caller;
 use kabar_core::domain::account::Secret;
 use kabar_core::domain::principal::Principal;
+use kabar_core::domain::scopes::{KeyScope, KeyScopes, OperatorScope, OperatorScopes};
 use kabar_core::meta::signature::ClaimedSignature;
 use poem::{FromRequest, Request, RequestBody, Result};
 use sha2::{Digest as _, Sha256};
@@ -26,6 +27,47 @@ pub(crate) enum AccessClass {
     Tenant,
     /// The operator's token.
     Operator,
+}
+
+/// Scopes that the operations of a path require. A read is a GET or HEAD, everything else a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScopeRule {
+    /// None: any credential that the path takes, or nothing where it takes none.
+    Free,
+    /// A tenant's reads and changes of conversations, messages and contacts.
+    Inbox,
+    /// A tenant's plugins; `plugins` admits to reads too.
+    Plugins,
+    /// A tenant's webhooks; `webhooks` admits to reads too.
+    Webhooks,
+    /// The operator's reads and changes.
+    Managed,
+    /// The operator's changes that show or set a secret.
+    Secret,
+}
+
+impl ScopeRule {
+    /// Returns the scopes of which a key must have one; empty when every key will do.
+    pub(crate) const fn key_scopes(self, changes: bool) -> KeyScopes {
+        let own = match self {
+            Self::Free | Self::Managed | Self::Secret => return KeyScopes::NONE,
+            Self::Inbox => KeyScopes::NONE.with(if changes { KeyScope::Write } else { KeyScope::Read }),
+            Self::Plugins => KeyScopes::NONE.with(KeyScope::Plugins),
+            Self::Webhooks => KeyScopes::NONE.with(KeyScope::Webhooks),
+        };
+        if changes { own } else { own.with(KeyScope::Read) }
+    }
+
+    /// Returns the scopes all of which an operator token must have.
+    pub(crate) const fn operator_scopes(self, changes: bool) -> OperatorScopes {
+        let changing = OperatorScopes::NONE.with(OperatorScope::Manage);
+        match self {
+            Self::Free | Self::Inbox | Self::Plugins | Self::Webhooks => OperatorScopes::NONE,
+            Self::Managed | Self::Secret if !changes => OperatorScopes::NONE.with(OperatorScope::Read),
+            Self::Managed => changing,
+            Self::Secret => changing.with(OperatorScope::Secrets),
+        }
+    }
 }
 
 /// Returns `true` when the secret is the expected one. It compares digests, which have one length, in
@@ -98,6 +140,12 @@ impl<'a> FromRequest<'a> for UnverifiedWebhook {
 /// Refusal of a request without a key.
 pub(crate) fn missing_api_key() -> ApiError {
     ApiError::new(ErrorCode::MissingApiKey, "send Authorization: Bearer and your key")
+}
+
+/// Refusal of a credential without the scopes that it needs; `needed` are their words.
+pub(crate) fn insufficient_scope(needed: &str) -> ApiError {
+    let message = format!("this credential lacks the scope {needed}; use another one");
+    ApiError::new(ErrorCode::InsufficientScope, message)
 }
 
 /// Refusal of a webhook without a valid signature.

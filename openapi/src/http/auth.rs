@@ -3,7 +3,7 @@
 //! Invariants: a request with a valid key costs one token of its class, whatever the response, at the node that got it
 //! from the client; a secret is
 //! never compared byte by byte, nor logged; the operator's token does not admit to tenant paths, and no key
-//! admits to operator paths; a webhook without a well-formed signature is refused before its body is read.
+//! admits to operator paths; a credential without the scope of its route is refused before anything is looked up; a webhook without a well-formed signature is refused before its body is read.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use poem::http::{HeaderMap, Method};
 
 use super::context::{AdmittedTenant, RequestContext};
 use crate::app::AppState;
-use crate::http::access::{invalid_signature, is_shown, missing_api_key};
+use crate::http::access::{insufficient_scope, invalid_signature, is_shown, missing_api_key};
 use crate::rest::error::{ApiError, ErrorCode};
 
 /// Returns the secret of `Authorization: Bearer <secret>`; the scheme's case does not matter (RFC 9110, 11.1).
@@ -63,6 +63,10 @@ pub(super) async fn admit_tenant(
     if let Some(seconds) = quote.and_then(|quote| quote.retry_after_s) {
         let message = format!("too many requests; try again in {seconds} s");
         return Err(ApiError::new(ErrorCode::RateLimitExceeded, message).retry_after(seconds));
+    }
+    let needed = visit.route.scope_rule().key_scopes(class == BudgetClass::Write);
+    if !needed.is_empty() && !caller.key.scopes.has_any(needed) {
+        return Err(insufficient_scope(&needed.words().replace(' ', " or ")));
     }
     Ok(caller)
 }

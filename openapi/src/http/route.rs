@@ -8,7 +8,7 @@
 use kabar_actors::PageKind;
 use kabar_core::domain::account::PhoneNumberId;
 
-use super::access::AccessClass;
+use super::access::{AccessClass, ScopeRule};
 use crate::app::BodyLimits;
 
 /// Paths that a listener serves.
@@ -86,7 +86,7 @@ macro_rules! names_account {
 }
 
 macro_rules! resources {
-    ($($name:ident: $access:ident, $limit:ident, $origin:expr, [$($segment:tt)+];)+) => {
+    ($($name:ident: $access:ident, $scopes:ident, $limit:ident, $origin:expr, [$($segment:tt)+];)+) => {
         /// Every path that this server knows. The methods of one path are one resource.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub(crate) enum Resource {
@@ -109,6 +109,13 @@ macro_rules! resources {
             pub(crate) const fn access(self) -> AccessClass {
                 match self {
                     $(Self::$name => AccessClass::$access,)+
+                }
+            }
+
+            /// Returns the scopes that the resource's operations require.
+            pub(crate) const fn scope_rule(self) -> ScopeRule {
+                match self {
+                    $(Self::$name => ScopeRule::$scopes,)+
                 }
             }
 
@@ -145,78 +152,83 @@ macro_rules! resources {
     };
 }
 
-// Resource, access class, body limit, origin of the responses, path. Requests for a resource whose path has a
+// Resource, access class, scopes, body limit, origin of the responses, path. Requests for a resource whose path has a
 // `{phone_number_id}` are forwarded to the node that owns this account. The first row that matches wins.
 resources! {
-    StartPage: Open, Json, ResponseOrigin::Site, [""];
-    DocsPage: Open, Json, ResponseOrigin::Site, ["docs"];
-    SandboxKeys: Open, Json, ResponseOrigin::Site, ["docs" "sandbox"];
-    GuidePage: Open, Json, ResponseOrigin::Site, ["guides" {guide}];
-    JsonDocument: Open, Json, ResponseOrigin::Site, ["v1" "openapi.json"];
-    YamlDocument: Open, Json, ResponseOrigin::Site, ["v1" "openapi.yaml"];
+    StartPage: Open, Free, Json, ResponseOrigin::Site, [""];
+    DocsPage: Open, Free, Json, ResponseOrigin::Site, ["docs"];
+    SandboxKeys: Open, Free, Json, ResponseOrigin::Site, ["docs" "sandbox"];
+    GuidePage: Open, Free, Json, ResponseOrigin::Site, ["guides" {guide}];
+    JsonDocument: Open, Free, Json, ResponseOrigin::Site, ["v1" "openapi.json"];
+    YamlDocument: Open, Free, Json, ResponseOrigin::Site, ["v1" "openapi.yaml"];
 
-    Health: Open, Json, ResponseOrigin::Operation, ["v1" "health"];
-    Readiness: Open, Json, ResponseOrigin::Operation, ["readyz"];
-    Metrics: Open, Json, ResponseOrigin::Operation, ["metrics"];
-    WhatsAppWebhook: Open, Webhook, ResponseOrigin::Operation, ["webhooks" "whatsapp"];
+    Health: Open, Free, Json, ResponseOrigin::Operation, ["v1" "health"];
+    Readiness: Open, Free, Json, ResponseOrigin::Operation, ["readyz"];
+    Metrics: Open, Free, Json, ResponseOrigin::Operation, ["metrics"];
+    WhatsAppWebhook: Open, Free, Webhook, ResponseOrigin::Operation, ["webhooks" "whatsapp"];
 
-    Me: Tenant, Json, ResponseOrigin::Operation, ["v1" "me"];
-    Users: Tenant, Json, ResponseOrigin::Operation, ["v1" "users"];
-    Accounts: Tenant, Json, ResponseOrigin::Operation, ["v1" "accounts"];
+    Me: Tenant, Free, Json, ResponseOrigin::Operation, ["v1" "me"];
+    Users: Tenant, Inbox, Json, ResponseOrigin::Operation, ["v1" "users"];
+    Accounts: Tenant, Inbox, Json, ResponseOrigin::Operation, ["v1" "accounts"];
 
-    Plugins: Tenant, Json, ResponseOrigin::Directory, ["v1" "plugins"];
-    Plugin: Tenant, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id}];
-    PluginVersions: Tenant, Component, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "versions"];
-    PluginActivation: Tenant, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "activate"];
-    PluginTest: Tenant, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "test"];
-    PluginLogs: Tenant, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "logs"];
-    PluginReplay: Tenant, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "replay"];
-    PluginRuns: Tenant, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "runs"];
-    PluginRun: Tenant, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "runs" {run_id}];
-    PluginRunReplay: Tenant, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "runs" {run_id} "replay"];
+    Plugins: Tenant, Plugins, Json, ResponseOrigin::Directory, ["v1" "plugins"];
+    Plugin: Tenant, Plugins, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id}];
+    PluginVersions: Tenant, Plugins, Component, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "versions"];
+    PluginActivation: Tenant, Plugins, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "activate"];
+    PluginTest: Tenant, Plugins, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "test"];
+    PluginLogs: Tenant, Plugins, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "logs"];
+    PluginReplay: Tenant, Plugins, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "replay"];
+    PluginRuns: Tenant, Plugins, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "runs"];
+    PluginRun: Tenant, Plugins, Json, ResponseOrigin::Directory, ["v1" "plugins" {plugin_id} "runs" {run_id}];
+    PluginRunReplay: Tenant, Plugins, Json, ResponseOrigin::Directory,
+        ["v1" "plugins" {plugin_id} "runs" {run_id} "replay"];
 
-    Subscriptions: Tenant, Json, ResponseOrigin::Directory, ["v1" "webhook_subscriptions"];
-    Subscription: Tenant, Json, ResponseOrigin::Directory, ["v1" "webhook_subscriptions" {subscription_id}];
-    SubscriptionSecrets: Tenant, Json, ResponseOrigin::Directory,
+    Subscriptions: Tenant, Webhooks, Json, ResponseOrigin::Directory, ["v1" "webhook_subscriptions"];
+    Subscription: Tenant, Webhooks, Json, ResponseOrigin::Directory, ["v1" "webhook_subscriptions" {subscription_id}];
+    SubscriptionSecrets: Tenant, Webhooks, Json, ResponseOrigin::Directory,
         ["v1" "webhook_subscriptions" {subscription_id} "secrets"];
-    SubscriptionReplay: Tenant, Json, ResponseOrigin::Directory,
+    SubscriptionReplay: Tenant, Webhooks, Json, ResponseOrigin::Directory,
         ["v1" "webhook_subscriptions" {subscription_id} "replay"];
 
-    Deliveries: Tenant, Json, ResponseOrigin::Directory, ["v1" "webhook_deliveries"];
-    DeliveryBulkReplay: Tenant, Json, ResponseOrigin::Directory, ["v1" "webhook_deliveries" "bulk_replay"];
-    Delivery: Tenant, Json, ResponseOrigin::Directory, ["v1" "webhook_deliveries" {delivery_id}];
-    DeliveryReplay: Tenant, Json, ResponseOrigin::Directory, ["v1" "webhook_deliveries" {delivery_id} "replay"];
+    Deliveries: Tenant, Webhooks, Json, ResponseOrigin::Directory, ["v1" "webhook_deliveries"];
+    DeliveryBulkReplay: Tenant, Webhooks, Json, ResponseOrigin::Directory, ["v1" "webhook_deliveries" "bulk_replay"];
+    Delivery: Tenant, Webhooks, Json, ResponseOrigin::Directory, ["v1" "webhook_deliveries" {delivery_id}];
+    DeliveryReplay: Tenant, Webhooks, Json, ResponseOrigin::Directory,
+        ["v1" "webhook_deliveries" {delivery_id} "replay"];
 
-    Conversations: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Conversations),
+    Conversations: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::Conversations),
         ["v1" {phone_number_id} "conversations"];
-    Conversation: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Conversations),
+    Conversation: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::Conversations),
         ["v1" {phone_number_id} "conversations" {conversation_id}];
-    Messages: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Messages), ["v1" {phone_number_id} "messages"];
-    Message: Tenant, Json, ResponseOrigin::CachedPages(PageKind::SingleMessages),
+    Messages: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::Messages), ["v1" {phone_number_id} "messages"];
+    Message: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::SingleMessages),
         ["v1" {phone_number_id} "messages" {message_id}];
-    RawMessage: Tenant, Json, ResponseOrigin::Operation, ["v1" {phone_number_id} "messages" {message_id} "raw"];
-    Contacts: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Contacts), ["v1" {phone_number_id} "contacts"];
-    Contact: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Contacts),
+    RawMessage: Tenant, Inbox, Json, ResponseOrigin::Operation, ["v1" {phone_number_id} "messages" {message_id} "raw"];
+    Contacts: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::Contacts), ["v1" {phone_number_id} "contacts"];
+    Contact: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::Contacts),
         ["v1" {phone_number_id} "contacts" {contact_id}];
-    ContactExport: Tenant, Json, ResponseOrigin::Operation,
+    ContactExport: Tenant, Inbox, Json, ResponseOrigin::Operation,
         ["v1" {phone_number_id} "contacts" {contact_id} "export"];
-    Events: Tenant, Json, ResponseOrigin::CachedPages(PageKind::Events), ["v1" {phone_number_id} "events"];
-    EventStream: Tenant, Json, ResponseOrigin::Operation, ["v1" {phone_number_id} "events" "stream"];
+    Events: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::Events), ["v1" {phone_number_id} "events"];
+    EventStream: Tenant, Inbox, Json, ResponseOrigin::Operation, ["v1" {phone_number_id} "events" "stream"];
 
-    Organisations: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "organizations"];
-    Organisation: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "organizations" {org_id}];
-    OrganisationKeys: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "organizations" {org_id} "api_keys"];
-    OrganisationUsers: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "organizations" {org_id} "users"];
-    OrganisationAccounts: Operator, Json, ResponseOrigin::Directory,
+    Organisations: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "organizations"];
+    Organisation: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "organizations" {org_id}];
+    OrganisationKeys: Operator, Secret, Json, ResponseOrigin::Directory,
+        ["admin" "v1" "organizations" {org_id} "api_keys"];
+    OrganisationUsers: Operator, Managed, Json, ResponseOrigin::Directory,
+        ["admin" "v1" "organizations" {org_id} "users"];
+    OrganisationAccounts: Operator, Secret, Json, ResponseOrigin::Directory,
         ["admin" "v1" "organizations" {org_id} "accounts"];
-    ApiKey: Operator, Json, ResponseOrigin::Operation, ["admin" "v1" "api_keys" {key_id}];
-    ConnectedAccount: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "accounts" {phone_number_id}];
-    StoredIngest: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "accounts" {phone_number_id} "ingest"];
-    Ingest: Operator, Webhook, ResponseOrigin::Directory, ["admin" "v1" "ingest"];
-    Actors: Operator, Json, ResponseOrigin::Operation, ["admin" "v1" "actors"];
-    AllPlugins: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins"];
-    SecretRotation: Operator, Json, ResponseOrigin::Operation, ["admin" "v1" "secrets" "rotate"];
-    DisabledPlugin: Operator, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins" {plugin_id} "disable"];
+    ApiKey: Operator, Managed, Json, ResponseOrigin::Operation, ["admin" "v1" "api_keys" {key_id}];
+    ConnectedAccount: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "accounts" {phone_number_id}];
+    StoredIngest: Operator, Managed, Json, ResponseOrigin::Directory,
+        ["admin" "v1" "accounts" {phone_number_id} "ingest"];
+    Ingest: Operator, Managed, Webhook, ResponseOrigin::Directory, ["admin" "v1" "ingest"];
+    Actors: Operator, Managed, Json, ResponseOrigin::Operation, ["admin" "v1" "actors"];
+    AllPlugins: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins"];
+    SecretRotation: Operator, Secret, Json, ResponseOrigin::Operation, ["admin" "v1" "secrets" "rotate"];
+    DisabledPlugin: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins" {plugin_id} "disable"];
 }
 
 impl Resource {
@@ -296,6 +308,11 @@ impl Route {
     /// Returns `true` for what a listener for health checks serves.
     pub(crate) const fn is_health(self) -> bool {
         matches!(self.resource, Some(Resource::Health | Resource::Readiness | Resource::Metrics))
+    }
+
+    /// Returns the scopes that the operation requires; an unknown path requires none.
+    pub(crate) fn scope_rule(self) -> ScopeRule {
+        self.resource.map_or(ScopeRule::Free, Resource::scope_rule)
     }
 
     /// Returns the limit of the request's body.

@@ -23,6 +23,7 @@ use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::{Capability, PluginState};
 use kabar_core::domain::principal::PrincipalKind;
 use kabar_core::domain::run::LogLevel;
+use kabar_core::domain::scopes::{KeyScope, OperatorScope};
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::subscription::{SubscriptionStatus, WebhookFormat};
 use kabar_core::domain::time::Timestamp;
@@ -208,6 +209,8 @@ shown_words! {
     ContactKind: [ContactKind::Person, ContactKind::Group];
     AccountStatus: AccountStatus::ALL;
     PriceTier: PriceTier::ALL;
+    KeyScope: KeyScope::ALL;
+    OperatorScope: OperatorScope::ALL;
     PrincipalKind: PrincipalKind::ALL;
     EventType: EventType::ALL;
     SubscriptionStatus: SubscriptionStatus::ALL;

@@ -50,13 +50,13 @@ fn list_failures(access: AccessClass, responses: &Map<String, Value>) -> BTreeMa
 
 const fn of_door(access: AccessClass) -> &'static [ErrorCode] {
     use ErrorCode::{
-        ExpiredApiKey, InternalError, InvalidApiKey, InvalidRequest, MissingApiKey, OrganizationSuspended,
+        ExpiredApiKey, InsufficientScope, InternalError, InvalidApiKey, InvalidRequest, MissingApiKey, OrganizationSuspended,
         RateLimitExceeded,
     };
     match access {
         AccessClass::Open => &[InvalidRequest, InternalError],
         AccessClass::Operator => {
-            &[InvalidRequest, MissingApiKey, InvalidApiKey, RateLimitExceeded, InternalError]
+            &[InvalidRequest, MissingApiKey, InvalidApiKey, InsufficientScope, RateLimitExceeded, InternalError]
         }
         AccessClass::Tenant => &[
             InvalidRequest,
@@ -64,6 +64,7 @@ const fn of_door(access: AccessClass) -> &'static [ErrorCode] {
             InvalidApiKey,
             ExpiredApiKey,
             OrganizationSuspended,
+            InsufficientScope,
             RateLimitExceeded,
             InternalError,
         ],

@@ -21,6 +21,7 @@ use kabar_core::domain::plugin::{Plugin, PluginHealth, PluginVersion};
 use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::run::{HookReport, LogLevel, LogLine, Run, RunLog, RunUsage};
+use kabar_core::domain::scopes::{KeyScope, KeyScopes};
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus, WebhookFormat};
@@ -96,6 +97,7 @@ pub(crate) fn api_key() -> ApiKey {
         label: "inbox sync".into(),
         last4: "x7Qd".into(),
         digest: [0; 32],
+        scopes: KeyScopes::NONE.with(KeyScope::Read).with(KeyScope::Write),
         expires_at: None,
         created_at: example_time(-9_500),
         created_by: Principal::OPERATOR,

@@ -12,7 +12,7 @@ async fn me_tells_organisation_key_and_budgets() {
     assert_eq!(keys_of(&me), ["api_key", "organization", "rate_limits"].into());
     let organization = json!({"id": tenant.organisation, "object": "organization", "name": "Warung"});
     assert_eq!(me["organization"], organization);
-    assert_eq!(keys_of(&me["api_key"]), ["id", "label", "last4", "object"].into());
+    assert_eq!(keys_of(&me["api_key"]), ["id", "label", "last4", "object", "scopes"].into());
     assert_eq!((&me["api_key"]["object"], &me["api_key"]["label"]), (&json!("api_key"), &json!("test")));
     assert!(tenant.key.ends_with(me["api_key"]["last4"].as_str().unwrap()));
     let limits = json!({"tier": "pro", "write_per_minute": 600, "read_per_minute": 6000});

@@ -153,7 +153,7 @@ fn type_of(code: &str) -> (&'static [u16], &'static str) {
         "missing_api_key" | "invalid_api_key" | "expired_api_key" | "invalid_signature" => {
             (&[401], "authentication_error")
         }
-        "organization_suspended" | "plan_limit_reached" | "invalid_verify_token" => {
+        "organization_suspended" | "plan_limit_reached" | "insufficient_scope" | "invalid_verify_token" => {
             (&[403], "permission_error")
         }
         "resource_not_found" | "route_not_found" => (&[404], "not_found"),

@@ -6,6 +6,7 @@ use crate::domain::inbound::FieldNotice;
 use crate::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits};
 use crate::domain::principal::Principal;
 use crate::domain::row_version::RowVersion;
+use crate::domain::scopes::{KeyScope, KeyScopes};
 use crate::ids::ApiKeyId;
 use crate::store::{IdempotencyRecord, KeyState};
 
@@ -29,6 +30,7 @@ fn api_key(n: u8) -> ApiKey {
         label: text("ci"),
         last4: text("abcd"),
         digest: [n; 32],
+        scopes: if n == 1 { KeyScopes::NONE.with(KeyScope::Plugins) } else { KeyScopes::ALL },
         expires_at: (n == 1).then(|| at(77)),
         created_at: at(2),
         created_by: Principal::OPERATOR,

@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 
+use kabar_actors::NewApiKey;
 use kabar_core::domain::organisation::ApiKey;
+use kabar_core::domain::scopes::{KeyScope, KeyScopes};
 use kabar_core::domain::time::{TimeBound, Timestamp};
 use kabar_core::ids::ApiKeyId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
+use crate::admin::read_scopes;
 use crate::rest::body_fields::{BodyFields, FieldError};
 use crate::rest::principal::PrincipalBody;
 use crate::rest::text::TextValue;
@@ -25,6 +28,9 @@ pub(crate) struct CreateApiKey {
     /// Display name.
     #[oai(validator(min_length = 1, max_length = 200))]
     pub(crate) label: String,
+    /// Operations that it admits to: at least one of `read`, `write`, `plugins` and `webhooks`; all of them when
+    /// absent.
+    pub(crate) scopes: Option<Vec<String>>,
     /// A future instant; from then on the key is refused with 401 `expired_api_key`. The key never expires
     /// when absent.
     pub(crate) expires_at: Option<TextValue<Timestamp>>,
@@ -42,6 +48,8 @@ pub(crate) struct ApiKeyBody {
     pub(crate) label: TextValue<Arc<str>>,
     /// The last four characters of its secret.
     pub(crate) last4: TextValue<Arc<str>>,
+    /// Operations that it admits to.
+    pub(crate) scopes: Vec<TextValue<KeyScope>>,
     /// Expiry; from then on the key is refused with 401 `expired_api_key`.
     pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
@@ -64,6 +72,8 @@ pub(crate) struct CreatedApiKeyBody {
     pub(crate) last4: TextValue<Arc<str>>,
     /// The secret, shown here and never again: send it as `Authorization: Bearer <key>`.
     pub(crate) key: String,
+    /// Operations that it admits to.
+    pub(crate) scopes: Vec<TextValue<KeyScope>>,
     /// Expiry; from then on the key is refused with 401 `expired_api_key`.
     pub(crate) expires_at: Option<TextValue<Timestamp>>,
     /// Creation time.
@@ -81,6 +91,7 @@ impl ApiKeyBody {
             object: TextValue(ApiKeyNoun),
             label: TextValue(key.label.clone()),
             last4: TextValue(key.last4.clone()),
+            scopes: key.scopes.iter().map(TextValue).collect(),
             expires_at: key.expires_at.map(TextValue),
             created_at: TextValue(key.created_at),
             created_by: PrincipalBody::from_principal(&key.created_by),
@@ -92,15 +103,16 @@ impl CreatedApiKeyBody {
     /// Builds the body of a new key, with its secret.
     #[must_use]
     pub(crate) fn from_key(key: &ApiKey, secret: String) -> Self {
-        let ApiKeyBody { id, object, label, last4, expires_at, created_at, created_by } =
+        let ApiKeyBody { id, object, label, last4, scopes, expires_at, created_at, created_by } =
             ApiKeyBody::from_key(key);
-        Self { id, object, label, last4, key: secret, expires_at, created_at, created_by }
+        Self { id, object, label, last4, key: secret, scopes, expires_at, created_at, created_by }
     }
 }
 
 impl Example for CreateApiKey {
     fn example() -> Self {
-        Self { label: "inbox sync".to_owned(), expires_at: None }
+        let scopes = Some(vec!["read".to_owned(), "write".to_owned()]);
+        Self { label: "inbox sync".to_owned(), scopes, expires_at: None }
     }
 }
 
@@ -120,20 +132,14 @@ impl Example for CreatedApiKeyBody {
     }
 }
 
-/// Label and expiry of a new key.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct NewApiKey {
-    pub(super) label: Arc<str>,
-    pub(super) expires_at: Option<Timestamp>,
-}
-
 /// Reads `POST /admin/v1/organizations/{org_id}/api_keys`.
 pub(super) fn read_new(body: &Value, now: Timestamp) -> Result<NewApiKey, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let label = fields.text("label", &LABEL_CHARS)?.into();
     let future = |text: &str| TimeBound::parse(text).map(TimeBound::strictly_after).filter(|at| *at > now);
     let expires_at = fields.optional_word("expires_at", "an RFC 3339 time in the future", future)?;
-    Ok(NewApiKey { label, expires_at })
+    let scopes = read_scopes(&fields, "at least one of read, write, plugins and webhooks, each once", KeyScope::parse)?;
+    Ok(NewApiKey { label, scopes: scopes.unwrap_or(KeyScopes::ALL), expires_at })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ fn every_row_is_found_by_its_own_path() {
         assert_eq!(route.resource, Some(*resource), "{path}");
         assert_eq!(Resource::from_path(resource.path_template()), Some(*resource), "{path}");
         assert_eq!(route.access, resource.access(), "{path}");
+        assert_eq!(route.scope_rule(), resource.scope_rule(), "{path}");
         assert_eq!(route.body_limit(), resource.body_limit(), "{path}");
         assert_eq!(route.response_origin(), resource.response_origin(), "{path}");
         let named = resource.path_template().contains("{phone_number_id}").then_some(NUMBER);
@@ -46,6 +47,22 @@ fn every_row_has_the_columns_of_its_root() {
             AccessClass::Open
         };
         assert_eq!(resource.access(), access, "{template}");
+        let secret =
+            [
+            "/admin/v1/organizations/{org_id}/api_keys",
+            "/admin/v1/organizations/{org_id}/accounts",
+            "/admin/v1/secrets/rotate",
+        ];
+        let scopes = match access {
+            AccessClass::Open => ScopeRule::Free,
+            AccessClass::Operator if secret.contains(&template) => ScopeRule::Secret,
+            AccessClass::Operator => ScopeRule::Managed,
+            AccessClass::Tenant if template == "/v1/me" => ScopeRule::Free,
+            AccessClass::Tenant if template.starts_with("/v1/plugins") => ScopeRule::Plugins,
+            AccessClass::Tenant if template.starts_with("/v1/webhook_") => ScopeRule::Webhooks,
+            AccessClass::Tenant => ScopeRule::Inbox,
+        };
+        assert_eq!(resource.scope_rule(), scopes, "{template}");
         let limit = match template {
             "/webhooks/whatsapp" | "/admin/v1/ingest" => BodyLimit::Webhook,
             "/v1/plugins/{plugin_id}/versions" => BodyLimit::Component,

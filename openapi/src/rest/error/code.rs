@@ -76,6 +76,8 @@ codes! {
         "the organization is suspended";
     PlanLimitReached = "plan_limit_reached", FORBIDDEN, "permission_error",
         "the plan allows no more of these";
+    InsufficientScope = "insufficient_scope", FORBIDDEN, "permission_error",
+        "the key or token lacks a scope that the operation requires";
     ResourceNotFound = "resource_not_found", NOT_FOUND, "not_found",
         "nothing of this id is here";
     RouteNotFound = "route_not_found", NOT_FOUND, "not_found",

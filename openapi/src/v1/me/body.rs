@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier};
+use kabar_core::domain::scopes::KeyScope;
 use kabar_core::ids::{ApiKeyId, OrganisationId};
 use poem_openapi::Object;
 use poem_openapi::types::Example;
@@ -50,6 +51,8 @@ pub(crate) struct MeApiKey {
     pub(crate) label: TextValue<Arc<str>>,
     /// The last four characters of the secret.
     pub(crate) last4: TextValue<Arc<str>>,
+    /// Operations that it admits to.
+    pub(crate) scopes: Vec<TextValue<KeyScope>>,
 }
 
 /// Capacities of the caller's two budgets.
@@ -78,6 +81,7 @@ impl MeBody {
                 object: TextValue(ApiKeyNoun),
                 label: TextValue(key.label.clone()),
                 last4: TextValue(key.last4.clone()),
+                scopes: key.scopes.iter().map(TextValue).collect(),
             },
             rate_limits: MeRateLimits {
                 tier: TextValue(organisation.tier),
