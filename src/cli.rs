@@ -61,6 +61,8 @@ pub enum CliCommand {
     Org(operator::OrgArgs),
     /// API keys of a running server, by its operator API.
     Key(operator::KeyArgs),
+    /// Named tokens of the operator of a running server, by its operator API.
+    OperatorToken(operator::OperatorTokenArgs),
     /// WhatsApp numbers of a running server, by its operator API.
     Account(operator::AccountArgs),
     /// Have a running server read webhooks again, by its operator API.
@@ -85,7 +87,7 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
 }
 
 pub use health::run as run_health;
-pub use operator::{run_account, run_key, run_org};
+pub use operator::{run_account, run_key, run_operator_token, run_org};
 pub use plugin::{COMPILER_ARGUMENTS, run as run_plugin, run_compiler};
 pub use replay::run_replay;
 pub use secrets::run_secrets;

@@ -67,6 +67,7 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
         }
         CliCommand::Org(args) => cli::run_org(args).await,
         CliCommand::Key(args) => cli::run_key(args).await,
+        CliCommand::OperatorToken(args) => cli::run_operator_token(args).await,
         CliCommand::Account(args) => cli::run_account(args).await,
         CliCommand::Replay(args) => cli::run_replay(args).await,
         CliCommand::Secrets(args) => cli::run_secrets(args).await,

@@ -7,6 +7,7 @@
 mod access;
 mod admin;
 mod entry;
+mod operators;
 mod refresh;
 mod resumed;
 
@@ -17,6 +18,7 @@ use arc_swap::ArcSwap;
 use imbl::{HashMap, OrdMap};
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId};
+use kabar_core::domain::operator_token::OperatorToken;
 use kabar_core::domain::organisation::{ApiKey, Organisation, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::ids::{AccountId, ApiKeyId, MonotonicIds, OrganisationId, UserId};
@@ -32,6 +34,7 @@ use crate::error::AccountError;
 use crate::standing::TenantStanding;
 pub use admin::{AccountConnection, NewAccount, NewApiKey, NewOrganisation, OrganisationPatch};
 pub use entry::{BudgetClass, OrganisationEntry};
+pub use operators::NewOperatorToken;
 use resumed::ResumedTenants;
 
 /// Holder of a valid key.
@@ -63,6 +66,7 @@ struct DirectorySnapshot {
     organisations: OrdMap<OrganisationId, Arc<OrganisationEntry>>,
     callers: HashMap<[u8; 32], Arc<Caller>>,
     digests: HashMap<ApiKeyId, [u8; 32]>,
+    operators: HashMap<[u8; 32], Arc<OperatorToken>>,
     users: OrdMap<(OrganisationId, UserId), Arc<User>>,
     accounts: HashMap<PhoneNumberId, Arc<AccountEntry>>,
     accounts_by_row: HashMap<i64, Arc<AccountEntry>>,
@@ -158,6 +162,7 @@ impl DirectorySnapshot {
             snapshot.put_organisation(organisation, memory);
         }
         rows.api_keys.into_iter().for_each(|key| snapshot.put_key(key));
+        rows.operator_tokens.into_iter().for_each(|token| snapshot.put_operator(token));
         for user in rows.users {
             snapshot.users.insert((user.organisation_id, user.id), Arc::new(user));
         }

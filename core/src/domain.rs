@@ -28,6 +28,7 @@ pub mod log;
 pub mod message;
 pub mod message_details;
 pub mod monotonic;
+pub mod operator_token;
 pub mod organisation;
 pub mod page;
 pub mod parked;

@@ -109,6 +109,8 @@ typed_ids! {
     ApiKeyId = "key";
     /// A connected WhatsApp number.
     AccountId = "wba";
+    /// A named token of the operator (not its secret).
+    OperatorTokenId = "opt";
     /// A person that conversations are assigned to.
     UserId = "usr";
     /// A contact of one account.

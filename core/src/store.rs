@@ -31,6 +31,7 @@ mod merge;
 mod message;
 mod message_progress;
 mod node;
+mod operator_token;
 mod organisation;
 mod parked_item;
 mod plugin;
@@ -69,6 +70,7 @@ use crate::domain::account::Account;
 use crate::domain::conversation::Conversation;
 use crate::domain::draft::AccountChanges;
 use crate::domain::event::Event;
+use crate::domain::operator_token::OperatorToken;
 use crate::domain::organisation::{ApiKey, Organisation, User};
 use crate::domain::time::Timestamp;
 use crate::encryption::{KeyError, KeyRing, KeySource};
@@ -234,6 +236,8 @@ pub struct DirectoryRows {
     pub organisations: Vec<Organisation>,
     /// Every key that was not revoked.
     pub api_keys: Vec<ApiKey>,
+    /// Every token of the operator that was not revoked.
+    pub operator_tokens: Vec<OperatorToken>,
     /// Every assignee.
     pub users: Vec<User>,
     /// Every account.
@@ -356,6 +360,7 @@ impl Store {
         Ok(DirectoryRows {
             organisations: self.load_organisations().await?,
             api_keys: self.live_api_keys().await?,
+            operator_tokens: self.live_operator_tokens().await?,
             users: self.load_users().await?,
             accounts: self.load_accounts().await?,
         })

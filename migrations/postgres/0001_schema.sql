@@ -99,6 +99,24 @@ CREATE INDEX api_keys_directory ON api_keys (directory_revision);
 CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE ON api_keys
     FOR EACH ROW EXECUTE FUNCTION number_directory_change();
 
+-- The operator's named tokens; the one of the settings is not among them.
+CREATE TABLE operator_tokens (
+    id         ctext  NOT NULL PRIMARY KEY,
+    name       ctext  NOT NULL,
+    last4      ctext  NOT NULL,
+    digest     ctext  NOT NULL UNIQUE, -- hex
+    scopes     ctext  NOT NULL, -- words
+    expires_at BIGINT,
+    created_by ctext  NOT NULL, -- [kind, id, name]
+    created_at BIGINT NOT NULL,
+    revoked_at BIGINT,
+    directory_revision BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE INDEX operator_tokens_directory ON operator_tokens (directory_revision);
+CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE ON operator_tokens
+    FOR EACH ROW EXECUTE FUNCTION number_directory_change();
+
 CREATE TABLE users (
     id              ctext  NOT NULL PRIMARY KEY,
     organisation_id ctext  NOT NULL,

@@ -69,6 +69,19 @@ CREATE TABLE api_keys (
     revoked_at      INTEGER
 ) STRICT;
 
+-- The operator's named tokens; the one of the settings is not among them.
+CREATE TABLE operator_tokens (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    name       TEXT    NOT NULL,
+    last4      TEXT    NOT NULL,
+    digest     TEXT    NOT NULL UNIQUE, -- hex
+    scopes     TEXT    NOT NULL, -- words
+    expires_at INTEGER,
+    created_by TEXT    NOT NULL, -- [kind, id, name]
+    created_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT;
+
 CREATE TABLE users (
     id              TEXT    NOT NULL PRIMARY KEY,
     organisation_id TEXT    NOT NULL,

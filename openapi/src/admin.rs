@@ -9,6 +9,7 @@ pub(crate) mod accounts;
 pub(crate) mod actors;
 pub(crate) mod api_keys;
 pub(crate) mod ingest;
+pub(crate) mod operator_tokens;
 pub(crate) mod organisations;
 pub(crate) mod plugins;
 pub(crate) mod secrets;
@@ -18,6 +19,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use kabar_core::domain::organisation::Organisation;
+use kabar_core::domain::time::{TimeBound, Timestamp};
 use kabar_core::ids::OrganisationId;
 use serde_json::Value;
 
@@ -29,6 +31,7 @@ pub(crate) use accounts::AccountsAdmin;
 pub(crate) use actors::ActorsAdmin;
 pub(crate) use api_keys::ApiKeysAdmin;
 pub(crate) use ingest::IngestAdmin;
+pub(crate) use operator_tokens::OperatorTokensAdmin;
 pub(crate) use organisations::OrganisationsAdmin;
 pub(crate) use plugins::PluginsAdmin;
 pub(crate) use secrets::SecretsAdmin;
@@ -40,6 +43,7 @@ pub(crate) type AdminApi = (
     ApiKeysAdmin,
     UsersAdmin,
     AccountsAdmin,
+    OperatorTokensAdmin,
     ActorsAdmin,
     PluginsAdmin,
     IngestAdmin,
@@ -54,6 +58,7 @@ pub(crate) fn admin_api(app: &Arc<AppState>) -> AdminApi {
         ApiKeysAdmin(app.clone()),
         UsersAdmin(app.clone()),
         AccountsAdmin(app.clone()),
+        OperatorTokensAdmin(app.clone()),
         ActorsAdmin(app.clone()),
         PluginsAdmin(app.clone()),
         IngestAdmin(app.clone()),
@@ -80,6 +85,12 @@ fn read_scopes<S, T: FromIterator<S>>(
     scopes.map(Some).ok_or_else(|| fields.invalid("scopes", expected))
 }
 
+/// Reads the member `expires_at` of a new credential: an instant after `now`.
+fn read_expiry(fields: &BodyFields<'_>, now: Timestamp) -> Result<Option<Timestamp>, FieldError> {
+    let future = |text: &str| TimeBound::parse(text).map(TimeBound::strictly_after).filter(|at| *at > now);
+    fields.optional_word("expires_at", "an RFC 3339 time in the future", future)
+}
+
 fn no_organisation() -> ApiError {
     ApiError::not_found("organization", "org_id")
 }
@@ -96,7 +107,7 @@ mod tests {
     fn every_operation_lies_behind_the_operators_door() {
         let paths: Vec<_> = AdminApi::meta().into_iter().flat_map(|api| api.paths).collect();
         let operations: usize = paths.iter().map(|path| path.operations.len()).sum();
-        assert_eq!((paths.len(), operations), (13, 17));
+        assert_eq!((paths.len(), operations), (15, 20));
         for path in &paths {
             assert_eq!(
                 Resource::from_path(&path.path).unwrap().access(),

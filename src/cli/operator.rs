@@ -1,4 +1,4 @@
-//! `kabar org|key|account`: a thin client of the operator API. It prints the JSON of the response.
+//! `kabar org|key|operator-token|account`: a thin client of the operator API. It prints the JSON of the response.
 
 use std::io::Write as _;
 
@@ -78,6 +78,9 @@ enum KeyCommand {
         org: String,
         /// Purpose of the key.
         label: String,
+        /// read, write, plugins or webhooks; may be given several times. All of them when absent.
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
         /// RFC 3339 instant from which it is refused.
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
@@ -86,6 +89,37 @@ enum KeyCommand {
     Revoke {
         /// `key_…`.
         key: String,
+    },
+}
+
+/// `kabar operator-token`.
+#[derive(Debug, Args)]
+pub struct OperatorTokenArgs {
+    #[command(flatten)]
+    remote: OperatorRemote,
+    #[command(subcommand)]
+    command: OperatorTokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum OperatorTokenCommand {
+    /// List the operator's named tokens.
+    List,
+    /// Create a token; its secret is shown only now.
+    Create {
+        /// Name of the person or program that gets it.
+        name: String,
+        /// read, manage or secrets; may be given several times.
+        #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        scopes: Vec<String>,
+        /// RFC 3339 instant from which it is refused.
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+    },
+    /// Revoke a token, for its very next request.
+    Revoke {
+        /// `opt_…`.
+        id: String,
     },
 }
 
@@ -215,11 +249,30 @@ pub async fn run_key(args: KeyArgs) -> anyhow::Result<()> {
     let remote = args.remote;
     match args.command {
         KeyCommand::List { org } => remote.list_all(&format!("organizations/{org}/api_keys")).await,
-        KeyCommand::Create { org, label, expires_at } => {
-            let body = json!({"label": label, "expires_at": expires_at});
+        KeyCommand::Create { org, label, scopes, expires_at } => {
+            let scopes = (!scopes.is_empty()).then_some(scopes);
+            let body = json!({"label": label, "scopes": scopes, "expires_at": expires_at});
             remote.call_api(Method::POST, &format!("organizations/{org}/api_keys"), Some(body)).await
         }
         KeyCommand::Revoke { key } => remote.call_api(Method::DELETE, &format!("api_keys/{key}"), None).await,
+    }
+}
+
+/// Runs `kabar operator-token`.
+///
+/// # Errors
+/// If the server cannot be reached or refuses.
+pub async fn run_operator_token(args: OperatorTokenArgs) -> anyhow::Result<()> {
+    let remote = args.remote;
+    match args.command {
+        OperatorTokenCommand::List => remote.list_all("operator_tokens").await,
+        OperatorTokenCommand::Create { name, scopes, expires_at } => {
+            let body = json!({"name": name, "scopes": scopes, "expires_at": expires_at});
+            remote.call_api(Method::POST, "operator_tokens", Some(body)).await
+        }
+        OperatorTokenCommand::Revoke { id } => {
+            remote.call_api(Method::DELETE, &format!("operator_tokens/{id}"), None).await
+        }
     }
 }
 

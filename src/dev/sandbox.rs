@@ -103,8 +103,7 @@ impl DevSandbox {
                 "the sandbox number is taken"
             );
         }
-        let new =
-            NewApiKey { label: "made by kabar dev".into(), scopes: KeyScopes::ALL, expires_at: None };
+        let new = NewApiKey { label: "made by kabar dev".into(), scopes: KeyScopes::ALL, expires_at: None };
         let made = directory.create_api_key(organisation, new, Principal::SYSTEM).await?;
         self.made.api_key = made.map(|(_, secret)| secret);
         self.save_file()

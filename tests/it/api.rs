@@ -23,5 +23,6 @@ pub(crate) mod operator;
 pub(crate) mod paging;
 pub(crate) mod response_cache;
 pub(crate) mod revocation;
+pub(crate) mod scopes;
 pub(crate) mod spans;
 pub(crate) mod tenancy;

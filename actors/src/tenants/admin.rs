@@ -104,7 +104,7 @@ impl OrganisationPatch {
     }
 }
 
-fn unwritten(error: &StoreError) -> AccountError {
+pub(super) fn unwritten(error: &StoreError) -> AccountError {
     AccountError::from_store(error, "directory not written")
 }
 

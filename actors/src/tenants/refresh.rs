@@ -49,6 +49,8 @@ impl TenantDirectory {
             }
             changes.rows.api_keys.into_iter().for_each(|key| next.put_key(key));
             changes.revoked.iter().for_each(|id| next.drop_key(*id));
+            changes.rows.operator_tokens.into_iter().for_each(|token| next.put_operator(token));
+            changes.revoked_tokens.iter().for_each(|id| next.drop_operator(*id));
             for user in changes.rows.users {
                 next.users.insert((user.organisation_id, user.id), Arc::new(user));
             }

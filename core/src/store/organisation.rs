@@ -14,7 +14,7 @@ use super::{DirectoryRows, Store, StoreError};
 use crate::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
 use crate::domain::scopes::KeyScopes;
 use crate::domain::time::Timestamp;
-use crate::ids::{ApiKeyId, OrganisationId, UserId};
+use crate::ids::{ApiKeyId, OperatorTokenId, OrganisationId, UserId};
 
 /// Columns of `organisations`, in the order in which they are read and written.
 const ORGANISATION: &str =
@@ -139,6 +139,8 @@ pub struct DirectoryChanges {
     pub revoked: Vec<ApiKeyId>,
     /// Tenants that were deleted, with everything that they owned.
     pub deleted: Vec<OrganisationId>,
+    /// Tokens of the operator that were revoked.
+    pub revoked_tokens: Vec<OperatorTokenId>,
 }
 
 impl Store {
@@ -179,6 +181,7 @@ impl Store {
         let rows = self.engine.fetch_rows(sql, since()).await?;
         changes.rows.users = rows.iter().map(read_user).collect::<Result<_, _>>()?;
         changes.rows.accounts = self.accounts_changed(after).await?;
+        (changes.rows.operator_tokens, changes.revoked_tokens) = self.operator_token_changes(after).await?;
         Ok(changes)
     }
 

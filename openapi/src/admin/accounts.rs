@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kabar_actors::AccountConnection;
 use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::command::{AccountCommand, CommandReply};
+use kabar_core::domain::scopes::{OperatorScope, OperatorScopes};
 use kabar_core::ids::OrganisationId;
 use poem_openapi::OpenApi;
 
@@ -73,21 +74,25 @@ impl AccountsAdmin {
     /// Update an account
     ///
     /// Absent and null fields stay unchanged. A new token makes a `degraded` account `connected`, unless
-    /// `status` says otherwise.
+    /// `status` says otherwise. To set `access_token` or `app_secret` an operator token needs the scope `secrets` too.
     #[oai(path = "/admin/v1/accounts/:phone_number_id", method = "patch", operation_id = "updateAccount")]
     async fn update_account(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         body: JsonBody<UpdateAccount>,
     ) -> Result<DataResponse<AccountBody>, OperationError<AccountUpdateFails>> {
+        let is_given = |key: &str| body.value.get(key).is_some_and(|value| !value.is_null());
+        if is_given("access_token") || is_given("app_secret") {
+            operator.require_scopes(OperatorScopes::NONE.with(OperatorScope::Secrets))?;
+        }
         let found = self.0.directory.account_of_number(phone_number_id.0.as_str());
         let slot = found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))?;
         let patch = body::read_patch(&body.value, &slot.current_account())?;
         let reply = self.0.accounts.execute_command(&slot, AccountCommand::Configure(patch), None).await??;
         let CommandReply::Account(account) = reply else { return Err(ApiError::internal_error().into()) };
-        if body.value.get("access_token").is_some_and(|token| !token.is_null()) {
+        if is_given("access_token") {
             self.0.accounts.look_at_profile(&slot);
         }
         let status = account.status.as_str();

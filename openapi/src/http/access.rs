@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use kabar_actors::Caller;
 use kabar_core::domain::account::Secret;
+use kabar_core::domain::operator_token::OperatorToken;
 use kabar_core::domain::principal::Principal;
 use kabar_core::domain::scopes::{KeyScope, KeyScopes, OperatorScope, OperatorScopes};
 use kabar_core::meta::signature::ClaimedSignature;
@@ -25,7 +26,7 @@ pub(crate) enum AccessClass {
     Open,
     /// A tenant's API key.
     Tenant,
-    /// The operator's token.
+    /// A token of the operator.
     Operator,
 }
 
@@ -103,22 +104,50 @@ impl<'a> FromRequest<'a> for TenantCaller {
 }
 
 /// The operator, authenticated by the gateway.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct OperatorCaller {
-    pub(crate) _let_in: (),
+    /// The named token that was shown; `None` for the token of the settings.
+    token: Option<Arc<OperatorToken>>,
 }
 
 impl OperatorCaller {
+    /// The operator with the token of the settings.
+    pub(super) const fn of_settings() -> Self {
+        Self { token: None }
+    }
+
+    /// The operator with a named token.
+    pub(super) const fn of_token(token: Arc<OperatorToken>) -> Self {
+        Self { token: Some(token) }
+    }
+
+    /// Returns the scopes of the token.
+    pub(crate) fn scopes(&self) -> OperatorScopes {
+        self.token.as_ref().map_or(OperatorScopes::ALL, |token| token.scopes)
+    }
+
+    /// Checks that the token has these scopes.
+    ///
+    /// # Errors
+    /// `insufficient_scope`.
+    pub(crate) fn require_scopes(&self, needed: OperatorScopes) -> Result<(), ApiError> {
+        let lacked: OperatorScopes = needed.iter().filter(|scope| !self.scopes().has(*scope)).collect();
+        if lacked.is_empty() {
+            Ok(())
+        } else {
+            Err(insufficient_scope(&lacked.words().replace(' ', " and ")))
+        }
+    }
+
     /// Returns the principal of the changes that the request makes.
-    #[expect(clippy::unused_self, reason = "only an admitted operator is one")]
-    pub(crate) const fn principal(self) -> Principal {
-        Principal::OPERATOR
+    pub(crate) fn principal(&self) -> Principal {
+        self.token.as_ref().map_or(Principal::OPERATOR, |token| token.principal())
     }
 }
 
 impl<'a> FromRequest<'a> for OperatorCaller {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
-        Ok(request.data::<Self>().copied().ok_or_else(missing_api_key)?)
+        Ok(request.data::<Self>().cloned().ok_or_else(missing_api_key)?)
     }
 }
 

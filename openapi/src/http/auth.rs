@@ -1,9 +1,9 @@
 //! Admission of a request: keys, tokens and budgets.
 //!
 //! Invariants: a request with a valid key costs one token of its class, whatever the response, at the node that got it
-//! from the client; a secret is
-//! never compared byte by byte, nor logged; the operator's token does not admit to tenant paths, and no key
-//! admits to operator paths; a credential without the scope of its route is refused before anything is looked up; a webhook without a well-formed signature is refused before its body is read.
+//! from the client; a secret is never compared byte by byte, nor logged; an operator's token does not admit to tenant
+//! paths, and no key admits to operator paths; a credential without the scope of its route is refused before anything is
+//! looked up; a webhook without a well-formed signature is refused before its body is read.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use poem::http::{HeaderMap, Method};
 
 use super::context::{AdmittedTenant, RequestContext};
 use crate::app::AppState;
-use crate::http::access::{insufficient_scope, invalid_signature, is_shown, missing_api_key};
+use crate::http::access::{OperatorCaller, insufficient_scope, invalid_signature, is_shown, missing_api_key};
 use crate::rest::error::{ApiError, ErrorCode};
 
 /// Returns the secret of `Authorization: Bearer <secret>`; the scheme's case does not matter (RFC 9110, 11.1).
@@ -32,13 +32,44 @@ pub(super) fn admit_webhook(headers: &HeaderMap) -> Result<ClaimedSignature, Api
     shown.and_then(ClaimedSignature::parse_header).ok_or_else(invalid_signature)
 }
 
-/// Checks the operator's token.
-pub(super) fn admit_operator(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
+/// Finds the operator whose token a request shows: that of the settings, or a named one.
+pub(super) fn find_operator(app: &AppState, headers: &HeaderMap) -> Result<OperatorCaller, ApiError> {
     let shown = bearer_token(headers).ok_or_else(missing_api_key)?;
     if is_shown(&app.settings.load().operator_token, shown) {
-        return Ok(());
+        return Ok(OperatorCaller::of_settings());
     }
-    Err(ApiError::new(ErrorCode::InvalidApiKey, "this is not the operator's token"))
+    app.directory.find_operator(shown).map(OperatorCaller::of_token).map_err(|failure| match failure {
+        AuthFailure::Unknown => {
+            ApiError::new(ErrorCode::InvalidApiKey, "this is no token of the operator, or it was revoked")
+        }
+        AuthFailure::Expired => {
+            ApiError::new(ErrorCode::ExpiredApiKey, "this token has expired; make another one")
+        }
+    })
+}
+
+/// Returns once a named token that is found cannot have been revoked more than a second ago. The token of the settings
+/// works without the database.
+pub(super) async fn ensure_fresh_operators(app: &AppState, headers: &HeaderMap) -> Result<(), ApiError> {
+    match bearer_token(headers) {
+        Some(shown) if !is_shown(&app.settings.load().operator_token, shown) => {
+            Ok(app.accounts.ensure_fresh_directory().await?)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Checks the operator's token, and its scopes.
+pub(super) fn admit_operator(
+    app: &AppState,
+    request: &Request,
+    visit: &mut RequestContext,
+) -> Result<OperatorCaller, ApiError> {
+    let operator = find_operator(app, request.headers())?;
+    let changes = request.method() != Method::GET;
+    operator.require_scopes(visit.route.scope_rule().operator_scopes(changes))?;
+    visit.operator = Some(operator.clone());
+    Ok(operator)
 }
 
 /// Checks a tenant's key, and takes one token off the budget.

@@ -72,7 +72,7 @@ impl AuthRefusals {
 
     /// Notes the refusal of a request to the operator's API. Returns the answer.
     pub(super) fn note_operator_refusal(&self, address: AddressBlock, refusal: ApiError) -> ApiError {
-        if refusal.code() != ErrorCode::InvalidApiKey {
+        if !is_wrong_secret(&refusal) {
             return refusal;
         }
         self.metrics.operator_refusals.inc();
@@ -86,7 +86,7 @@ impl AuthRefusals {
 
     /// Notes the refusal of a tenant's request. Returns the answer: the refusal, or 429 beyond the budget.
     pub(super) fn note_key_refusal(&self, address: AddressBlock, refusal: ApiError) -> ApiError {
-        if !matches!(refusal.code(), ErrorCode::InvalidApiKey | ErrorCode::ExpiredApiKey) {
+        if !is_wrong_secret(&refusal) {
             return refusal;
         }
         self.metrics.key_refusals.inc();
@@ -97,6 +97,10 @@ impl AuthRefusals {
         }
         wait.map_or(refusal, |seconds| too_many_refusals("API keys", seconds))
     }
+}
+
+fn is_wrong_secret(refusal: &ApiError) -> bool {
+    matches!(refusal.code(), ErrorCode::InvalidApiKey | ErrorCode::ExpiredApiKey)
 }
 
 fn too_many_refusals(shown: &str, seconds: u32) -> ApiError {

@@ -19,6 +19,7 @@ use tracing::field::{Empty, display};
 use super::compression::ContentCoding;
 use super::route::{Route, SurfaceScope};
 use super::sender::RequestSender;
+use crate::http::access::OperatorCaller;
 use crate::rest::prefer::WaitPreference;
 
 /// Facts about a request, known once its head is read.
@@ -30,6 +31,7 @@ pub(super) struct RequestContext {
     pub(super) encoding: Option<ContentCoding>,
     pub(super) origin: Option<HeaderValue>,
     pub(super) admitted: Option<AdmittedTenant>,
+    pub(super) operator: Option<OperatorCaller>,
     pub(super) scope: SurfaceScope,
     pub(super) sender: RequestSender,
     /// `true` when another node gave the response; it is complete already.
@@ -78,6 +80,7 @@ impl RequestContext {
             encoding: ContentCoding::from_headers(request.headers()),
             origin,
             admitted: None,
+            operator: None,
             scope,
             sender,
             foreign: false,

@@ -1,6 +1,6 @@
 //! Requests about an account that another node owns.
 //!
-//! Invariants: only a request with a valid key, or with the operator's token, is forwarded, after its budget was
+//! Invariants: only a request with a valid key, or with a token of the operator, is forwarded, after its budget was
 //! taken. It carries a proof of this node. The owner answers, and its response passes unchanged but for the headers
 //! of the budget. A forwarded request is never forwarded again: a node that does not own the account answers 421, or is gone, and the sender looks up the owner
 //! anew. If the account moves while a request is on its way, or while its body arrives, the request follows
@@ -26,7 +26,7 @@ use super::context::RequestContext;
 use super::gateway::Gateway;
 use super::sender::misdirected_response;
 use crate::app::AppState;
-use crate::http::access::{AccessClass, OperatorCaller, TenantCaller};
+use crate::http::access::{AccessClass, TenantCaller};
 use crate::rest::error::{ApiError, ErrorCode};
 use crate::rest::idempotency::IDEMPOTENCY_KEY;
 use crate::v1::events::EVENT_STREAM;
@@ -178,12 +178,11 @@ impl Gateway {
                 return Ok(answer);
             }
             let mut again = kept.to_request();
-            match (visit.route.access, &visit.admitted) {
-                (AccessClass::Tenant, Some(admitted)) => {
-                    again.set_data(TenantCaller(admitted.caller.clone()));
-                }
-                (AccessClass::Operator, _) => again.set_data(OperatorCaller { _let_in: () }),
-                (AccessClass::Tenant, None) | (AccessClass::Open, _) => {}
+            if let Some(admitted) = &visit.admitted {
+                again.set_data(TenantCaller(admitted.caller.clone()));
+            }
+            if let Some(operator) = &visit.operator {
+                again.set_data(operator.clone());
             }
             response = self.call_operation(again, visit.route).await;
         }

@@ -28,7 +28,7 @@ use super::sender::{
     MeantAccounts, RequestSender, check_forwarded_body, identify_sender, misdirected_response,
 };
 use crate::app::AppState;
-use crate::http::access::{AccessClass, OperatorCaller, TenantCaller, UnverifiedWebhook};
+use crate::http::access::{AccessClass, TenantCaller, UnverifiedWebhook};
 use crate::rest::error::{ApiError, ErrorCode};
 use crate::rest::poll::respond_to_poll;
 use crate::rest::prefer::PREFER;
@@ -86,7 +86,10 @@ impl Gateway {
         }
         match visit.route.access {
             AccessClass::Tenant => self.app.accounts.ensure_fresh_directory().await?,
-            AccessClass::Operator => self.refusals.check_operator_address(visit.sender.client_block())?,
+            AccessClass::Operator => {
+                self.refusals.check_operator_address(visit.sender.client_block())?;
+                super::auth::ensure_fresh_operators(&self.app, request.headers()).await?;
+            }
             AccessClass::Open => {}
         }
         self.admit_sender(&mut request, visit).await?;
@@ -164,9 +167,9 @@ impl Gateway {
                 }
             }
             AccessClass::Operator => {
-                super::auth::admit_operator(&self.app, request.headers())
+                let operator = super::auth::admit_operator(&self.app, request, visit)
                     .map_err(|refusal| self.refusals.note_operator_refusal(client, refusal))?;
-                request.set_data(OperatorCaller { _let_in: () });
+                request.set_data(operator);
             }
             AccessClass::Tenant => {
                 let caller = super::auth::admit_tenant(&self.app, request, visit)

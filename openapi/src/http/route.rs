@@ -225,6 +225,8 @@ resources! {
     StoredIngest: Operator, Managed, Json, ResponseOrigin::Directory,
         ["admin" "v1" "accounts" {phone_number_id} "ingest"];
     Ingest: Operator, Managed, Webhook, ResponseOrigin::Directory, ["admin" "v1" "ingest"];
+    OperatorTokens: Operator, Secret, Json, ResponseOrigin::Directory, ["admin" "v1" "operator_tokens"];
+    OperatorToken: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "operator_tokens" {token_id}];
     Actors: Operator, Managed, Json, ResponseOrigin::Operation, ["admin" "v1" "actors"];
     AllPlugins: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins"];
     SecretRotation: Operator, Secret, Json, ResponseOrigin::Operation, ["admin" "v1" "secrets" "rotate"];

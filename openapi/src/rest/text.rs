@@ -28,8 +28,8 @@ use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::subscription::{SubscriptionStatus, WebhookFormat};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId, PluginId,
-    PluginVersionId, RunId, SigningSecretId, SubscriptionId, UserId,
+    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OperatorTokenId,
+    OrganisationId, PluginId, PluginVersionId, RunId, SigningSecretId, SubscriptionId, UserId,
 };
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -176,6 +176,7 @@ shown_ids!(
     AccountId,
     OrganisationId,
     ApiKeyId,
+    OperatorTokenId,
     EventId,
     SubscriptionId,
     SigningSecretId,

@@ -50,14 +50,19 @@ fn list_failures(access: AccessClass, responses: &Map<String, Value>) -> BTreeMa
 
 const fn of_door(access: AccessClass) -> &'static [ErrorCode] {
     use ErrorCode::{
-        ExpiredApiKey, InsufficientScope, InternalError, InvalidApiKey, InvalidRequest, MissingApiKey, OrganizationSuspended,
-        RateLimitExceeded,
+        ExpiredApiKey, InsufficientScope, InternalError, InvalidApiKey, InvalidRequest, MissingApiKey,
+        OrganizationSuspended, RateLimitExceeded,
     };
     match access {
         AccessClass::Open => &[InvalidRequest, InternalError],
-        AccessClass::Operator => {
-            &[InvalidRequest, MissingApiKey, InvalidApiKey, InsufficientScope, RateLimitExceeded, InternalError]
-        }
+        AccessClass::Operator => &[
+            InvalidRequest,
+            MissingApiKey,
+            InvalidApiKey,
+            InsufficientScope,
+            RateLimitExceeded,
+            InternalError,
+        ],
         AccessClass::Tenant => &[
             InvalidRequest,
             MissingApiKey,

@@ -50,7 +50,7 @@ pub(super) fn add_components(root: &mut Map<String, Value>) {
             "operatorToken": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "The operator's token, from the server's configuration.",
+                "description": "A token of the operator: the one of the server's configuration, or a named one, `kdv_op_…`.",
             },
         }),
     );

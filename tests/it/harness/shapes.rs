@@ -95,7 +95,16 @@ fn keys_needed(object: &str) -> (&'static str, &'static [&'static str]) {
                 "created_at",
             ],
         ),
-        "api_key" => ("key", &["label", "last4", "expires_at", "created_at", "created_by"]),
+        other => keys_of_credentials(other),
+    }
+}
+
+/// The same of credentials, and of what they have done.
+fn keys_of_credentials(object: &str) -> (&'static str, &'static [&'static str]) {
+    match object {
+        "api_key" => ("key", &["label", "last4", "scopes", "expires_at", "created_at", "created_by"]),
+        "audit_entry" => ("aud", &["created_at", "actor", "action", "target", "ip", "request_id"]),
+        "operator_token" => ("opt", &["name", "last4", "scopes", "expires_at", "created_by", "created_at"]),
         other => panic!("no such object: {other}"),
     }
 }

@@ -216,6 +216,7 @@ mod tests {
         // The server's own, what is removed with runs, and what goes last or stays without data.
         let others = [
             "server_secrets",
+            "operator_tokens",
             "probes",
             "nodes",
             "key_rotation",

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use kabar_actors::NewApiKey;
 use kabar_core::domain::organisation::ApiKey;
 use kabar_core::domain::scopes::{KeyScope, KeyScopes};
-use kabar_core::domain::time::{TimeBound, Timestamp};
+use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::ApiKeyId;
 use poem_openapi::Object;
 use poem_openapi::types::Example;
 use serde_json::Value;
 
-use crate::admin::read_scopes;
+use crate::admin::{read_expiry, read_scopes};
 use crate::rest::body_fields::{BodyFields, FieldError};
 use crate::rest::principal::PrincipalBody;
 use crate::rest::text::TextValue;
@@ -136,9 +136,12 @@ impl Example for CreatedApiKeyBody {
 pub(super) fn read_new(body: &Value, now: Timestamp) -> Result<NewApiKey, FieldError> {
     let fields = BodyFields::of_body(body)?;
     let label = fields.text("label", &LABEL_CHARS)?.into();
-    let future = |text: &str| TimeBound::parse(text).map(TimeBound::strictly_after).filter(|at| *at > now);
-    let expires_at = fields.optional_word("expires_at", "an RFC 3339 time in the future", future)?;
-    let scopes = read_scopes(&fields, "at least one of read, write, plugins and webhooks, each once", KeyScope::parse)?;
+    let expires_at = read_expiry(&fields, now)?;
+    let scopes = read_scopes(
+        &fields,
+        "at least one of read, write, plugins and webhooks, each once",
+        KeyScope::parse,
+    )?;
     Ok(NewApiKey { label, scopes: scopes.unwrap_or(KeyScopes::ALL), expires_at })
 }
 

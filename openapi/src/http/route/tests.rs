@@ -47,10 +47,10 @@ fn every_row_has_the_columns_of_its_root() {
             AccessClass::Open
         };
         assert_eq!(resource.access(), access, "{template}");
-        let secret =
-            [
+        let secret = [
             "/admin/v1/organizations/{org_id}/api_keys",
             "/admin/v1/organizations/{org_id}/accounts",
+            "/admin/v1/operator_tokens",
             "/admin/v1/secrets/rotate",
         ];
         let scopes = match access {
@@ -80,6 +80,7 @@ fn every_row_has_the_columns_of_its_root() {
         let directory = [
             "/admin/v1/accounts",
             "/admin/v1/ingest",
+            "/admin/v1/operator_tokens",
             "/admin/v1/organizations",
             "/admin/v1/plugins",
             "/v1/plugins",

@@ -15,8 +15,8 @@ use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::time::TimeBound;
 use kabar_core::ids::{
-    ApiKeyId, ContactId, ConversationId, DeliveryId, MessageId, OrganisationId, PluginId, RunId,
-    SubscriptionId,
+    ApiKeyId, ContactId, ConversationId, DeliveryId, MessageId, OperatorTokenId, OrganisationId, PluginId,
+    RunId, SubscriptionId,
 };
 use poem_openapi::registry::MetaSchema;
 
@@ -272,6 +272,7 @@ ids! {
     ContactId = "ctc", "contact_id";
     OrganisationId = "org", "org_id";
     ApiKeyId = "key", "key_id";
+    OperatorTokenId = "opt", "token_id";
     SubscriptionId = "wbs", "subscription_id";
     DeliveryId = "wbd", "delivery_id";
     PluginId = "plg", "plugin_id";
