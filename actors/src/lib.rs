@@ -34,8 +34,8 @@ pub use subscribers::{
     SubscriptionError, SubscriptionPatch,
 };
 pub use tenants::{
-    AccountConnection, AuthFailure, BudgetClass, Caller, NewAccount, NewApiKey, NewOperatorToken,
-    NewOrganisation, OrganisationEntry, OrganisationPatch, TenantDirectory,
+    AccountConnection, AuthFailure, BudgetClass, Caller, NamedOperator, NewAccount, NewApiKey,
+    NewOperatorToken, NewOrganisation, OrganisationEntry, OrganisationPatch, TenantDirectory,
 };
 pub use view::{
     CachedResponse, CompressedHead, LogReach, PageKind, QueryResult, ReadQuery, RenderRows, RenderedPage,

@@ -7,6 +7,7 @@
 mod access;
 mod admin;
 mod entry;
+mod last_use;
 mod operators;
 mod refresh;
 mod resumed;
@@ -18,9 +19,9 @@ use arc_swap::ArcSwap;
 use imbl::{HashMap, OrdMap};
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, AccountStatus, PhoneNumberId};
-use kabar_core::domain::operator_token::OperatorToken;
 use kabar_core::domain::organisation::{ApiKey, Organisation, User};
 use kabar_core::domain::phone::Phone;
+use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{AccountId, ApiKeyId, MonotonicIds, OrganisationId, UserId};
 use kabar_core::redis::RedisCache;
 use kabar_core::store::{DirectoryRows, Store};
@@ -34,7 +35,8 @@ use crate::error::AccountError;
 use crate::standing::TenantStanding;
 pub use admin::{AccountConnection, NewAccount, NewApiKey, NewOrganisation, OrganisationPatch};
 pub use entry::{BudgetClass, OrganisationEntry};
-pub use operators::NewOperatorToken;
+use last_use::LastUse;
+pub use operators::{NamedOperator, NewOperatorToken};
 use resumed::ResumedTenants;
 
 /// Holder of a valid key.
@@ -44,6 +46,14 @@ pub struct Caller {
     pub key: ApiKey,
     /// Its tenant.
     pub organisation: Arc<OrganisationEntry>,
+    last_use: Arc<LastUse>,
+}
+
+impl Caller {
+    /// Notes that the key was used.
+    pub fn note_use(&self, now: Timestamp) {
+        self.last_use.note_use(now);
+    }
 }
 
 /// Reason that a secret is not accepted.
@@ -66,7 +76,7 @@ struct DirectorySnapshot {
     organisations: OrdMap<OrganisationId, Arc<OrganisationEntry>>,
     callers: HashMap<[u8; 32], Arc<Caller>>,
     digests: HashMap<ApiKeyId, [u8; 32]>,
-    operators: HashMap<[u8; 32], Arc<OperatorToken>>,
+    operators: HashMap<[u8; 32], Arc<NamedOperator>>,
     users: OrdMap<(OrganisationId, UserId), Arc<User>>,
     accounts: HashMap<PhoneNumberId, Arc<AccountEntry>>,
     accounts_by_row: HashMap<i64, Arc<AccountEntry>>,
@@ -98,7 +108,9 @@ impl DirectorySnapshot {
     fn put_key(&mut self, key: ApiKey) {
         if let Some(organisation) = self.organisations.get(&key.organisation_id).cloned() {
             self.digests.insert(key.id, key.digest);
-            self.callers.insert(key.digest, Arc::new(Caller { key, organisation }));
+            let last_use = self.callers.get(&key.digest).map(|known| known.last_use.clone());
+            let caller = Caller { key, organisation, last_use: last_use.unwrap_or_default() };
+            self.callers.insert(caller.key.digest, Arc::new(caller));
         }
     }
 

@@ -11,6 +11,7 @@ mod account;
 mod commit_batch;
 mod contact;
 mod conversation;
+mod credential_use;
 mod delivery;
 mod delivery_body;
 mod delivery_work;

@@ -117,6 +117,12 @@ CREATE INDEX operator_tokens_directory ON operator_tokens (directory_revision);
 CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE ON operator_tokens
     FOR EACH ROW EXECUTE FUNCTION number_directory_change();
 
+-- Last use of keys and of the operator's tokens, to the minute; beside their rows, so that a use is no change of the directory.
+CREATE TABLE credential_uses (
+    credential ctext  NOT NULL PRIMARY KEY,
+    used_at    BIGINT NOT NULL
+);
+
 CREATE TABLE users (
     id              ctext  NOT NULL PRIMARY KEY,
     organisation_id ctext  NOT NULL,

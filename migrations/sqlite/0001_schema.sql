@@ -82,6 +82,12 @@ CREATE TABLE operator_tokens (
     revoked_at INTEGER
 ) STRICT;
 
+-- Last use of keys and of the operator's tokens, to the minute; beside their rows, so that a use is no change of the directory.
+CREATE TABLE credential_uses (
+    credential TEXT    NOT NULL PRIMARY KEY,
+    used_at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE users (
     id              TEXT    NOT NULL PRIMARY KEY,
     organisation_id TEXT    NOT NULL,

@@ -17,6 +17,7 @@ pub(crate) mod health;
 pub(crate) mod horizon;
 pub(crate) mod hostile;
 pub(crate) mod idempotency;
+pub(crate) mod last_use;
 pub(crate) mod long_polls;
 pub(crate) mod messages;
 pub(crate) mod operator;

@@ -149,6 +149,8 @@ impl AccountRegistry {
         tasks.spawn(async move { daily.keep_daily_looks().await });
         let resumer = self.clone();
         tasks.spawn(async move { resumer.keep_resuming().await });
+        let (directory, stopping) = (self.0.directory.clone(), self.0.context.stopping.clone());
+        tasks.spawn(async move { directory.keep_recording_uses(stopping).await });
         let keeper = self.clone();
         tasks.spawn(async move { keeper.keep_place().await });
         if self.is_clustered() {

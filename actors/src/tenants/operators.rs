@@ -16,6 +16,7 @@ use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::admin::unwritten;
+use super::last_use::LastUse;
 use super::{AuthFailure, DirectorySnapshot, TenantDirectory};
 use crate::error::AccountError;
 
@@ -33,13 +34,31 @@ pub struct NewOperatorToken {
     pub expires_at: Option<Timestamp>,
 }
 
+/// Holder of a named token of the operator.
+#[derive(Debug)]
+pub struct NamedOperator {
+    /// The token.
+    pub token: OperatorToken,
+    pub(super) last_use: Arc<LastUse>,
+}
+
+impl NamedOperator {
+    /// Notes that the token was used.
+    pub fn note_use(&self, now: Timestamp) {
+        self.last_use.note_use(now);
+    }
+}
+
 impl DirectorySnapshot {
     pub(super) fn put_operator(&mut self, token: OperatorToken) {
-        self.operators.insert(token.digest, Arc::new(token));
+        let last_use = self.operators.get(&token.digest).map(|known| known.last_use.clone());
+        let operator = NamedOperator { token, last_use: last_use.unwrap_or_default() };
+        self.operators.insert(operator.token.digest, Arc::new(operator));
     }
 
     pub(super) fn drop_operator(&mut self, id: OperatorTokenId) {
-        let found = self.operators.values().find(|token| token.id == id).map(|token| token.digest);
+        let found =
+            self.operators.values().find(|known| known.token.id == id).map(|known| known.token.digest);
         if let Some(digest) = found {
             self.operators.remove(&digest);
         }
@@ -51,19 +70,20 @@ impl TenantDirectory {
     ///
     /// # Errors
     /// [`AuthFailure`].
-    pub fn find_operator(&self, secret: &str) -> Result<Arc<OperatorToken>, AuthFailure> {
+    pub fn find_operator(&self, secret: &str) -> Result<Arc<NamedOperator>, AuthFailure> {
         let digest: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        let token = self.current_snapshot().operators.get(&digest).cloned().ok_or(AuthFailure::Unknown)?;
-        match token.expires_at {
+        let known = self.current_snapshot().operators.get(&digest).cloned().ok_or(AuthFailure::Unknown)?;
+        match known.token.expires_at {
             Some(at) if at <= self.0.clock.read_now() => Err(AuthFailure::Expired),
-            Some(_) | None => Ok(token),
+            Some(_) | None => Ok(known),
         }
     }
 
     /// Lists the operator's tokens that were not revoked, newest first.
     #[must_use]
-    pub fn operator_tokens(&self) -> Vec<Arc<OperatorToken>> {
-        let mut tokens: Vec<_> = self.current_snapshot().operators.values().cloned().collect();
+    pub fn operator_tokens(&self) -> Vec<OperatorToken> {
+        let mut tokens: Vec<_> =
+            self.current_snapshot().operators.values().map(|known| known.token.clone()).collect();
         tokens.sort_by_key(|token| std::cmp::Reverse(token.id));
         tokens
     }

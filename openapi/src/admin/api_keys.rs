@@ -4,6 +4,7 @@ pub(crate) mod body;
 
 use std::sync::Arc;
 
+use kabar_core::domain::organisation::ApiKey;
 use kabar_core::domain::page::PageLimit;
 use kabar_core::ids::{ApiKeyId, OrganisationId};
 use poem_openapi::OpenApi;
@@ -26,7 +27,7 @@ code_list! {
         UnsupportedMediaType, StorageUnavailable,
     ];
     /// Error codes of listing keys.
-    ApiKeyListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound];
+    ApiKeyListFails = [InvalidFieldValue, InvalidLimit, InvalidCursor, ResourceNotFound, StorageUnavailable];
     /// Error codes of revoking a key.
     ApiKeyRevokeFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
 }
@@ -35,7 +36,6 @@ code_list! {
 #[derive(Debug, Clone)]
 pub(crate) struct ApiKeysAdmin(pub(crate) Arc<AppState>);
 
-#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Operator")]
 impl ApiKeysAdmin {
     /// Create an API key
@@ -61,7 +61,7 @@ impl ApiKeysAdmin {
 
     /// List an organization's API keys
     ///
-    /// The most recently created first; revoked keys are not shown.
+    /// The most recently created first; revoked keys are not shown. `last_used_at` is exact to two minutes.
     #[oai(path = "/admin/v1/organizations/:org_id/api_keys", method = "get", operation_id = "listApiKeys")]
     async fn list_api_keys(
         &self,
@@ -76,7 +76,10 @@ impl ApiKeysAdmin {
         let id = find_organisation(&self.0, org_id.0)?.id;
         let scope = format!("api_keys/{id}");
         let place = PageRequest::parse_request(&self.0.cursor_key, &scope, limit.0, cursor.0.as_ref())?;
-        Ok(place.page_response(self.0.directory.api_keys_of(id), |key| key.id.bits(), ApiKeyBody::from_key))
+        let keys = self.0.directory.api_keys_of(id);
+        let uses = self.0.directory.last_uses(keys.iter().map(|key| key.id.to_string()).collect()).await?;
+        let show = |key: &ApiKey| ApiKeyBody::from_key(key, uses.get(&key.id.to_string()).copied());
+        Ok(place.page_response(keys, |key| key.id.bits(), show))
     }
 
     /// Revoke an API key

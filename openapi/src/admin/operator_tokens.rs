@@ -4,6 +4,7 @@ pub(crate) mod body;
 
 use std::sync::Arc;
 
+use kabar_core::domain::operator_token::OperatorToken;
 use kabar_core::domain::page::PageLimit;
 use kabar_core::ids::OperatorTokenId;
 use poem_openapi::OpenApi;
@@ -25,7 +26,7 @@ code_list! {
         UnsupportedMediaType, StorageUnavailable,
     ];
     /// Error codes of listing tokens.
-    OperatorTokenListFails = [InvalidLimit, InvalidCursor];
+    OperatorTokenListFails = [InvalidLimit, InvalidCursor, StorageUnavailable];
     /// Error codes of revoking a token.
     OperatorTokenRevokeFails = [InvalidFieldValue, ResourceNotFound, StorageUnavailable];
 }
@@ -38,7 +39,6 @@ const TOKENS_MAX: usize = 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct OperatorTokensAdmin(pub(crate) Arc<AppState>);
 
-#[expect(clippy::unused_async, reason = "poem-openapi wants every operation asynchronous")]
 #[OpenApi(tag = "ApiTag::Operator")]
 impl OperatorTokensAdmin {
     /// Create an operator token
@@ -66,7 +66,8 @@ impl OperatorTokensAdmin {
 
     /// List operator tokens
     ///
-    /// The most recently created first; revoked tokens and the one of the settings are not shown.
+    /// The most recently created first; revoked tokens and the one of the settings are not shown. `last_used_at` is exact
+    /// to two minutes.
     #[oai(path = "/admin/v1/operator_tokens", method = "get", operation_id = "listOperatorTokens")]
     async fn list_operator_tokens(
         &self,
@@ -79,7 +80,10 @@ impl OperatorTokensAdmin {
         let place =
             PageRequest::parse_request(&self.0.cursor_key, "operator_tokens", limit.0, cursor.0.as_ref())?;
         let rows = self.0.directory.operator_tokens();
-        Ok(place.page_response(rows, |row| row.id.bits(), |row| OperatorTokenBody::from_token(row)))
+        let uses = self.0.directory.last_uses(rows.iter().map(|row| row.id.to_string()).collect()).await?;
+        let show =
+            |row: &OperatorToken| OperatorTokenBody::from_token(row, uses.get(&row.id.to_string()).copied());
+        Ok(place.page_response(rows, |row| row.id.bits(), show))
     }
 
     /// Revoke an operator token

@@ -6,11 +6,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use kabar_actors::Caller;
+use kabar_actors::{Caller, NamedOperator};
 use kabar_core::domain::account::Secret;
-use kabar_core::domain::operator_token::OperatorToken;
 use kabar_core::domain::principal::Principal;
 use kabar_core::domain::scopes::{KeyScope, KeyScopes, OperatorScope, OperatorScopes};
+use kabar_core::domain::time::Timestamp;
 use kabar_core::meta::signature::ClaimedSignature;
 use poem::{FromRequest, Request, RequestBody, Result};
 use sha2::{Digest as _, Sha256};
@@ -107,7 +107,7 @@ impl<'a> FromRequest<'a> for TenantCaller {
 #[derive(Debug, Clone)]
 pub(crate) struct OperatorCaller {
     /// The named token that was shown; `None` for the token of the settings.
-    token: Option<Arc<OperatorToken>>,
+    token: Option<Arc<NamedOperator>>,
 }
 
 impl OperatorCaller {
@@ -117,13 +117,20 @@ impl OperatorCaller {
     }
 
     /// The operator with a named token.
-    pub(super) const fn of_token(token: Arc<OperatorToken>) -> Self {
+    pub(super) const fn of_token(token: Arc<NamedOperator>) -> Self {
         Self { token: Some(token) }
+    }
+
+    /// Notes that the token was used.
+    pub(super) fn note_use(&self, now: Timestamp) {
+        if let Some(named) = &self.token {
+            named.note_use(now);
+        }
     }
 
     /// Returns the scopes of the token.
     pub(crate) fn scopes(&self) -> OperatorScopes {
-        self.token.as_ref().map_or(OperatorScopes::ALL, |token| token.scopes)
+        self.token.as_ref().map_or(OperatorScopes::ALL, |named| named.token.scopes)
     }
 
     /// Checks that the token has these scopes.
@@ -141,7 +148,7 @@ impl OperatorCaller {
 
     /// Returns the principal of the changes that the request makes.
     pub(crate) fn principal(&self) -> Principal {
-        self.token.as_ref().map_or(Principal::OPERATOR, |token| token.principal())
+        self.token.as_ref().map_or(Principal::OPERATOR, |named| named.token.principal())
     }
 }
 

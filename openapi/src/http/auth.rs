@@ -66,6 +66,7 @@ pub(super) fn admit_operator(
     visit: &mut RequestContext,
 ) -> Result<OperatorCaller, ApiError> {
     let operator = find_operator(app, request.headers())?;
+    operator.note_use(app.clock.read_now());
     let changes = request.method() != Method::GET;
     operator.require_scopes(visit.route.scope_rule().operator_scopes(changes))?;
     visit.operator = Some(operator.clone());
@@ -81,10 +82,12 @@ pub(super) async fn admit_tenant(
     let secret = bearer_token(request.headers()).ok_or_else(missing_api_key)?;
     let caller = app.directory.find_caller(secret)?;
     let class = if request.method() == Method::GET { BudgetClass::Read } else { BudgetClass::Write };
+    let now = app.clock.read_now();
+    caller.note_use(now);
     // A node that forwards a request has taken its token.
     let quote = match visit.sender.proof() {
         Some(_) => None,
-        None => Some(caller.organisation.take_token(class, app.clock.read_now()).await),
+        None => Some(caller.organisation.take_token(class, now).await),
     };
     visit.note_tenant(&caller);
     visit.admitted = Some(AdmittedTenant { caller: caller.clone(), class, quote });

@@ -52,6 +52,8 @@ pub(crate) struct ApiKeyBody {
     pub(crate) scopes: Vec<TextValue<KeyScope>>,
     /// Expiry; from then on the key is refused with 401 `expired_api_key`.
     pub(crate) expires_at: Option<TextValue<Timestamp>>,
+    /// Last use, exact to two minutes; null while it was never used.
+    pub(crate) last_used_at: Option<TextValue<Timestamp>>,
     /// Creation time.
     pub(crate) created_at: TextValue<Timestamp>,
     /// Its creator, as it was then.
@@ -85,7 +87,7 @@ pub(crate) struct CreatedApiKeyBody {
 impl ApiKeyBody {
     /// Builds the body of a key.
     #[must_use]
-    pub(crate) fn from_key(key: &ApiKey) -> Self {
+    pub(crate) fn from_key(key: &ApiKey, last_used_at: Option<Timestamp>) -> Self {
         Self {
             id: TextValue(key.id),
             object: TextValue(ApiKeyNoun),
@@ -93,6 +95,7 @@ impl ApiKeyBody {
             last4: TextValue(key.last4.clone()),
             scopes: key.scopes.iter().map(TextValue).collect(),
             expires_at: key.expires_at.map(TextValue),
+            last_used_at: last_used_at.map(TextValue),
             created_at: TextValue(key.created_at),
             created_by: PrincipalBody::from_principal(&key.created_by),
         }
@@ -103,8 +106,8 @@ impl CreatedApiKeyBody {
     /// Builds the body of a new key, with its secret.
     #[must_use]
     pub(crate) fn from_key(key: &ApiKey, secret: String) -> Self {
-        let ApiKeyBody { id, object, label, last4, scopes, expires_at, created_at, created_by } =
-            ApiKeyBody::from_key(key);
+        let shown = ApiKeyBody::from_key(key, None);
+        let ApiKeyBody { id, object, label, last4, scopes, expires_at, created_at, created_by, .. } = shown;
         Self { id, object, label, last4, key: secret, scopes, expires_at, created_at, created_by }
     }
 }
@@ -118,7 +121,8 @@ impl Example for CreateApiKey {
 
 impl Example for ApiKeyBody {
     fn example() -> Self {
-        Self::from_key(&crate::spec::example_rows::api_key())
+        let key = crate::spec::example_rows::api_key();
+        Self::from_key(&key, Some(key.created_at))
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct OperatorTokenBody {
     pub(crate) scopes: Vec<TextValue<OperatorScope>>,
     /// Expiry; from then on the token is refused with 401 `expired_api_key`.
     pub(crate) expires_at: Option<TextValue<Timestamp>>,
+    /// Last use, exact to two minutes; null while it was never used.
+    pub(crate) last_used_at: Option<TextValue<Timestamp>>,
     /// The operator that made it; without id and name for the token of the settings.
     pub(crate) created_by: PrincipalBody,
     /// Creation time.
@@ -89,7 +91,7 @@ pub(crate) struct CreatedOperatorTokenBody {
 impl OperatorTokenBody {
     /// Builds the body of a token.
     #[must_use]
-    pub(crate) fn from_token(token: &OperatorToken) -> Self {
+    pub(crate) fn from_token(token: &OperatorToken, last_used_at: Option<Timestamp>) -> Self {
         Self {
             id: TextValue(token.id),
             object: TextValue(OperatorTokenNoun),
@@ -97,6 +99,7 @@ impl OperatorTokenBody {
             last4: TextValue(token.last4.clone()),
             scopes: token.scopes.iter().map(TextValue).collect(),
             expires_at: token.expires_at.map(TextValue),
+            last_used_at: last_used_at.map(TextValue),
             created_by: PrincipalBody::from_principal(&token.created_by),
             created_at: TextValue(token.created_at),
         }
@@ -107,8 +110,9 @@ impl CreatedOperatorTokenBody {
     /// Builds the body of a new token, with its secret.
     #[must_use]
     pub(crate) fn from_token(token: &OperatorToken, secret: String) -> Self {
-        let OperatorTokenBody { id, object, name, last4, scopes, expires_at, created_by, created_at } =
-            OperatorTokenBody::from_token(token);
+        let shown = OperatorTokenBody::from_token(token, None);
+        let OperatorTokenBody { id, object, name, last4, scopes, expires_at, created_by, created_at, .. } =
+            shown;
         Self { id, object, name, last4, token: secret, scopes, expires_at, created_by, created_at }
     }
 }
@@ -122,7 +126,8 @@ impl Example for CreateOperatorToken {
 
 impl Example for OperatorTokenBody {
     fn example() -> Self {
-        Self::from_token(&crate::spec::example_rows::operator_token())
+        let token = crate::spec::example_rows::operator_token();
+        Self::from_token(&token, Some(token.created_at))
     }
 }
 
