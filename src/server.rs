@@ -103,6 +103,7 @@ fn accounts_options(settings: &Settings) -> AccountRegistryOptions {
         event_retention: settings.retention.events,
         message_retention: settings.retention.messages,
         raw_retention: settings.retention.raw,
+        audit_retention: settings.retention.audit,
         idle: settings.limits.idle,
         settle: settings.whatsapp.settle,
         public_url: settings.public_url.as_deref().map(Arc::from),

@@ -22,7 +22,7 @@ pub(crate) use entry::REMEMBERED;
 pub(crate) use handle::{AccountHandle, CommandExecutor, ExecutedCommand};
 pub(crate) use loaded_account::LoadedAccount;
 pub(crate) use look_queue::{LookQueue, LookRequests};
-pub(crate) use message::{AccountMessage, CommandOutcome, QueuedCommand};
+pub(crate) use message::{AccountMessage, CommandOutcome, CommandRecords, QueuedCommand};
 pub(crate) use sender::GraphCalls;
 #[cfg(test)]
 pub(crate) use sender::SenderParts;

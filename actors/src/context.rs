@@ -35,6 +35,8 @@ pub struct AccountRegistryOptions {
     pub message_retention: Option<Duration>,
     /// Time for which items as they came from WhatsApp are kept.
     pub raw_retention: Duration,
+    /// Time for which entries of the audit log are kept; `None` for ever.
+    pub audit_retention: Option<Duration>,
     /// Time after which an account without requests is dropped from memory.
     pub idle: Duration,
     /// Time for which a send with a lost answer waits for WhatsApp's echo before it is tried again.
@@ -56,6 +58,7 @@ impl Default for AccountRegistryOptions {
             event_retention: Duration::from_hours(30 * 24),
             message_retention: None,
             raw_retention: Duration::from_hours(30 * 24),
+            audit_retention: None,
             idle: Duration::from_mins(10),
             settle: Duration::from_mins(1),
             public_url: None,

@@ -6,6 +6,7 @@
 
 mod account;
 mod accounts;
+mod audit;
 mod cluster;
 mod context;
 mod delivery;
@@ -22,6 +23,7 @@ pub use accounts::{
     AccountPlace, AccountRegistry, AccountRegistryParts, EventStream, FinishedRotation, LoadedAccountReport,
     RotationError, StreamFrame,
 };
+pub use audit::audit_entry;
 pub use cluster::{Cluster, ClusterOptions, EntryError};
 pub use context::AccountRegistryOptions;
 pub use delivery::{DeliveryDispatcher, ReplayedDeliveries, ReplayedLog};

@@ -351,6 +351,12 @@ impl TenantDirectory {
         self.current_snapshot().organisations.get(&id).cloned()
     }
 
+    /// Finds the tenant of a key that was not revoked.
+    fn organisation_of_key(&self, id: ApiKeyId) -> Option<OrganisationId> {
+        let snapshot = self.current_snapshot();
+        snapshot.callers.get(snapshot.digests.get(&id)?).map(|caller| caller.key.organisation_id)
+    }
+
     /// Lists a tenant's keys that were not revoked, newest first.
     #[must_use]
     pub fn api_keys_of(&self, organisation: OrganisationId) -> Vec<ApiKey> {

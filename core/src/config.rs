@@ -10,6 +10,7 @@ mod hooks;
 mod keys;
 mod masked;
 mod reader;
+mod retention;
 mod secret_file;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::domain::account::Secret;
 use crate::encryption::KeySource;
 
 pub use hooks::{HookExceptions, HookLimits, HookSettings};
+pub use retention::RetentionSettings;
 pub use values::{DatabaseUrl, LogFormat, RedisUrl};
 
 /// Mode in which the server runs; it sets the defaults and the required settings.
@@ -184,17 +186,6 @@ pub struct OutboundSettings {
     pub allow_loopback: bool,
 }
 
-/// Times for which rows are kept.
-#[derive(Debug, Clone)]
-pub struct RetentionSettings {
-    /// Time that events are kept.
-    pub events: Duration,
-    /// Time that messages are kept; `None`: for ever.
-    pub messages: Option<Duration>,
-    /// Time that items as they came from WhatsApp are kept.
-    pub raw: Duration,
-}
-
 /// Bounds of memory, queues and bodies.
 #[derive(Debug, Clone)]
 pub struct LimitSettings {
@@ -318,20 +309,6 @@ impl Settings {
     #[must_use]
     pub fn masked(&self) -> String {
         masked::render_toml(self)
-    }
-}
-
-impl RetentionSettings {
-    fn read(from: &mut reader::SettingsReader) -> Option<Self> {
-        const DAYS: std::ops::RangeInclusive<u64> = 1..=3_650;
-        let days = |days: u64| Duration::from_secs(days * 86_400);
-        // The former name of `retention.events_days`; it gives way to it.
-        let former = from.optional_count("events.retention_days", DAYS);
-        let events = from.read_count("retention.events_days", DAYS);
-        let events = if from.is_given("retention.events_days") { events } else { former.or(events) };
-        let messages = from.optional_count("retention.messages_days", DAYS).map(days);
-        let raw = from.read_count("retention.raw_days", DAYS);
-        Some(Self { events: days(events?), messages, raw: days(raw?) })
     }
 }
 

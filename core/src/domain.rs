@@ -5,6 +5,7 @@
 pub mod account;
 pub mod address;
 pub mod allowed_hosts;
+pub mod audit;
 pub mod command;
 mod command_refusal;
 pub mod contact;

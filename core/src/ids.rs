@@ -111,6 +111,8 @@ typed_ids! {
     AccountId = "wba";
     /// A named token of the operator (not its secret).
     OperatorTokenId = "opt";
+    /// An entry of the audit log.
+    AuditEntryId = "aud";
     /// A person that conversations are assigned to.
     UserId = "usr";
     /// A contact of one account.

@@ -8,6 +8,7 @@
 //! and `commit_batch` put the writes of all accounts into few transactions.
 
 mod account;
+mod audit;
 mod commit_batch;
 mod contact;
 mod conversation;
@@ -68,6 +69,7 @@ pub use self::secrets::ServerSecrets;
 pub use self::subscription::NotedDeaths;
 
 use crate::domain::account::Account;
+use crate::domain::audit::AuditEntry;
 use crate::domain::conversation::Conversation;
 use crate::domain::draft::AccountChanges;
 use crate::domain::event::Event;
@@ -190,6 +192,8 @@ pub struct AccountCommit {
     pub events: Vec<Event>,
     /// Answers to be stored in the same transaction.
     pub records: Vec<IdempotencyRecord>,
+    /// Entries of the audit log about these changes.
+    pub audit: Vec<AuditEntry>,
 }
 
 /// An answer stored under an `Idempotency-Key`, for 24 hours.

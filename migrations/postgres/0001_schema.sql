@@ -168,6 +168,26 @@ CREATE INDEX accounts_directory ON accounts (directory_revision);
 CREATE TRIGGER directory_change BEFORE INSERT OR UPDATE OF name, status, status_reason, waba_id, profile, access_token, app_secret,
     messages_per_second ON accounts FOR EACH ROW EXECUTE FUNCTION number_directory_change();
 
+-- Audit log: changes by operators and tenants. Entries are only added, and removed when they are old enough.
+
+CREATE TABLE audit_entries (
+    id              ctext NOT NULL PRIMARY KEY, -- made at the time of the change
+    organisation_id ctext, -- null: about the server as a whole
+    actor_kind      ctext NOT NULL,
+    actor_id        ctext,
+    actor           ctext NOT NULL, -- [kind, id, name]
+    action          ctext NOT NULL,
+    target_kind     ctext NOT NULL,
+    target_id       ctext,
+    ip              ctext,
+    request_id      ctext
+);
+
+CREATE INDEX audit_entries_organisation ON audit_entries (organisation_id, id);
+CREATE INDEX audit_entries_actor ON audit_entries (actor_id, id);
+CREATE INDEX audit_entries_action ON audit_entries (action, id);
+CREATE INDEX audit_entries_target ON audit_entries (target_id, id);
+
 -- Account: contacts, conversations, messages and the event log
 
 CREATE TABLE contacts (

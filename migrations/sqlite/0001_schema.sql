@@ -123,6 +123,26 @@ CREATE TABLE accounts (
 
 CREATE INDEX accounts_waba ON accounts (waba_id) WHERE waba_id IS NOT NULL;
 
+-- Audit log: changes by operators and tenants. Entries are only added, and removed when they are old enough.
+
+CREATE TABLE audit_entries (
+    id              TEXT  NOT NULL PRIMARY KEY, -- made at the time of the change
+    organisation_id TEXT , -- null: about the server as a whole
+    actor_kind      TEXT  NOT NULL,
+    actor_id        TEXT ,
+    actor           TEXT  NOT NULL, -- [kind, id, name]
+    action          TEXT  NOT NULL,
+    target_kind     TEXT  NOT NULL,
+    target_id       TEXT ,
+    ip              TEXT ,
+    request_id      TEXT 
+) STRICT;
+
+CREATE INDEX audit_entries_organisation ON audit_entries (organisation_id, id);
+CREATE INDEX audit_entries_actor ON audit_entries (actor_id, id);
+CREATE INDEX audit_entries_action ON audit_entries (action, id);
+CREATE INDEX audit_entries_target ON audit_entries (target_id, id);
+
 -- Account: contacts, conversations, messages and the event log
 
 CREATE TABLE contacts (

@@ -1,13 +1,14 @@
 //! `/admin/v1`: operations of a server's operator, across tenants.
 //!
 //! Invariants: the gateway admits only the operator, and every operation requires an `OperatorCaller`; every
-//! write leaves one line in the log, with ids and never with a secret. Operator calls draw on no budget.
+//! write leaves one line in the log, with ids and never with a secret, and an entry in the audit log. Operator calls draw on no budget.
 //! `Idempotency-Key` is ignored here: keys belong to a tenant. A repeated call is harmless (PATCH, DELETE),
 //! refused (a number connected twice), or makes a second resource that its list shows.
 
 pub(crate) mod accounts;
 pub(crate) mod actors;
 pub(crate) mod api_keys;
+pub(crate) mod audit;
 pub(crate) mod ingest;
 pub(crate) mod operator_tokens;
 pub(crate) mod organisations;
@@ -30,6 +31,7 @@ use crate::rest::error::ApiError;
 pub(crate) use accounts::AccountsAdmin;
 pub(crate) use actors::ActorsAdmin;
 pub(crate) use api_keys::ApiKeysAdmin;
+pub(crate) use audit::AuditAdmin;
 pub(crate) use ingest::IngestAdmin;
 pub(crate) use operator_tokens::OperatorTokensAdmin;
 pub(crate) use organisations::OrganisationsAdmin;
@@ -44,6 +46,7 @@ pub(crate) type AdminApi = (
     UsersAdmin,
     AccountsAdmin,
     OperatorTokensAdmin,
+    AuditAdmin,
     ActorsAdmin,
     PluginsAdmin,
     IngestAdmin,
@@ -59,6 +62,7 @@ pub(crate) fn admin_api(app: &Arc<AppState>) -> AdminApi {
         UsersAdmin(app.clone()),
         AccountsAdmin(app.clone()),
         OperatorTokensAdmin(app.clone()),
+        AuditAdmin(app.clone()),
         ActorsAdmin(app.clone()),
         PluginsAdmin(app.clone()),
         IngestAdmin(app.clone()),
@@ -107,7 +111,7 @@ mod tests {
     fn every_operation_lies_behind_the_operators_door() {
         let paths: Vec<_> = AdminApi::meta().into_iter().flat_map(|api| api.paths).collect();
         let operations: usize = paths.iter().map(|path| path.operations.len()).sum();
-        assert_eq!((paths.len(), operations), (15, 20));
+        assert_eq!((paths.len(), operations), (16, 21));
         for path in &paths {
             assert_eq!(
                 Resource::from_path(&path.path).unwrap().access(),

@@ -5,12 +5,17 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use kabar_actors::{AccountEntry, AccountRegistry, Caller, IdempotencyKeys, TenantDirectory};
+use kabar_actors::{
+    AccountEntry, AccountError, AccountRegistry, Caller, IdempotencyKeys, TenantDirectory, audit_entry,
+};
+use kabar_core::cause::cause;
 use kabar_core::clock::Clock;
 use kabar_core::cursor::CursorKey;
 use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget};
 use kabar_core::domain::page::PagePosition;
 use kabar_core::forward::NodeForwarder;
+use kabar_core::ids::OrganisationId;
 use kabar_core::metrics::Metrics;
 use kabar_core::outbound::OutboundClient;
 use kabar_core::ports::PluginToolchain;
@@ -128,6 +133,24 @@ impl AppState {
     ) -> Result<Arc<AccountEntry>, ApiError> {
         let found = self.directory.find_account(caller.key.organisation_id, id.as_str());
         found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))
+    }
+
+    /// Appends an entry to the audit log about what is no write of a row.
+    ///
+    /// # Errors
+    /// `storage_unavailable`.
+    pub(crate) async fn enter_audit(
+        &self,
+        origin: &AuditOrigin,
+        organisation: Option<OrganisationId>,
+        action: AuditAction,
+        target: AuditTarget,
+    ) -> Result<(), ApiError> {
+        let entry = audit_entry(&self.clock, origin, organisation, action, target);
+        self.store.insert_audit_entry(&entry).await.map_err(|error| {
+            tracing::error!(error = cause(&error), "entry of the audit log not written");
+            ApiError::from(AccountError::Storage)
+        })
     }
 
     /// Verifies a cursor of the list `scope` and returns its position.

@@ -5,6 +5,7 @@
 //! to every response. The version is 3.0.3 because some generators cannot read 3.1.
 
 mod answers;
+pub(crate) mod credential_rows;
 mod enumerations;
 pub(crate) mod example_rows;
 mod examples;

@@ -3,6 +3,7 @@
 //! Invariant: a module translates between the wire and the actors; it holds no state.
 
 pub(crate) mod accounts;
+pub(crate) mod audit;
 pub(crate) mod contacts;
 pub(crate) mod conversations;
 pub(crate) mod events;
@@ -18,6 +19,7 @@ pub(crate) mod webhook_subscriptions;
 use std::sync::Arc;
 
 use self::accounts::AccountsApi;
+use self::audit::AuditApi;
 use self::contacts::ContactsApi;
 use self::conversations::ConversationsApi;
 use self::events::EventsApi;
@@ -44,7 +46,7 @@ pub(crate) type TenantApi = (
     (PluginsApi, VersionsApi, RunsApi, DryRunApi),
     AccountsApi,
     MeApi,
-    UsersApi,
+    (UsersApi, AuditApi),
     HealthApi,
 );
 
@@ -61,7 +63,7 @@ pub(crate) fn tenant_api(app: &Arc<AppState>) -> TenantApi {
         (PluginsApi(app.clone()), VersionsApi(app.clone()), RunsApi(app.clone()), DryRunApi(app.clone())),
         AccountsApi(app.clone()),
         MeApi,
-        UsersApi(app.clone()),
+        (UsersApi(app.clone()), AuditApi(app.clone())),
         HealthApi::new(app),
     )
 }

@@ -10,9 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kabar_actors::{AccountConnection, NewAccount, NewApiKey, NewOrganisation, TenantDirectory};
 use kabar_core::domain::account::{PhoneNumberId, Secret};
+use kabar_core::domain::audit::AuditOrigin;
 use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::phone::Phone;
-use kabar_core::domain::principal::Principal;
 use kabar_core::domain::scopes::KeyScopes;
 use serde::{Deserialize, Serialize};
 
@@ -91,20 +91,22 @@ impl DevSandbox {
             directory.account_of_number(PHONE_NUMBER_ID).map(|slot| slot.current_account().organisation_id);
         let organisation = match known {
             Some(id) => id,
-            None => directory.create_organisation(new).await?.id,
+            None => directory.create_organisation(new, &AuditOrigin::SYSTEM).await?.id,
         };
         if known.is_none() {
             for (name, email) in [("Rani", "rani@example.com"), ("Bayu", "bayu@example.com")] {
-                directory.create_user(organisation, name.into(), Some(email.into())).await?;
+                let (name, email) = (name.into(), Some(email.into()));
+                directory.create_user(organisation, name, email, &AuditOrigin::SYSTEM).await?;
             }
-            let connected = directory.connect_account(organisation, number_to_connect()?).await?;
+            let connected =
+                directory.connect_account(organisation, number_to_connect()?, &AuditOrigin::SYSTEM).await?;
             anyhow::ensure!(
                 matches!(connected, AccountConnection::Connected(_)),
                 "the sandbox number is taken"
             );
         }
         let new = NewApiKey { label: "made by kabar dev".into(), scopes: KeyScopes::ALL, expires_at: None };
-        let made = directory.create_api_key(organisation, new, Principal::SYSTEM).await?;
+        let made = directory.create_api_key(organisation, new, &AuditOrigin::SYSTEM).await?;
         self.made.api_key = made.map(|(_, secret)| secret);
         self.save_file()
     }

@@ -1,6 +1,7 @@
 //! The HTTP API as its clients see it: one module for each section of the contract.
 
 pub(crate) mod accounts;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod auth_refusals;
 pub(crate) mod budgets;

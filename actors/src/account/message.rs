@@ -1,10 +1,20 @@
 //! Messages of an account's actor, and the outcome of a command.
 
+use kabar_core::domain::audit::AuditEntry;
 use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::error::AccountError;
 use crate::idempotency::KeyClaim;
+
+/// Records that the commit of a command writes beside its changes.
+#[derive(Default)]
+pub(crate) struct CommandRecords {
+    /// Idempotency key that the outcome is recorded under.
+    pub(crate) claim: Option<KeyClaim>,
+    /// Entry of the audit log.
+    pub(crate) trail: Option<Box<AuditEntry>>,
+}
 
 /// Outcome of a command, as its caller receives it.
 pub(crate) enum CommandOutcome {
@@ -13,7 +23,7 @@ pub(crate) enum CommandOutcome {
     /// Not carried out.
     Failed(AccountError),
     /// Not carried out: the actor does not own the account any more. Send the command to the new owner.
-    Moved(AccountCommand, Option<KeyClaim>),
+    Moved(AccountCommand, CommandRecords),
 }
 
 /// Outcome of a command, as the actor records it.
@@ -29,7 +39,7 @@ pub(crate) enum CommandVerdict {
 /// A queued command, with the channel for its answer.
 pub(crate) struct QueuedCommand {
     pub(crate) command: AccountCommand,
-    pub(crate) claim: Option<KeyClaim>,
+    pub(crate) records: CommandRecords,
     pub(crate) answer: oneshot::Sender<CommandOutcome>,
     /// Place in the account's queue; given back when the work is done.
     pub(crate) permit: OwnedSemaphorePermit,
@@ -40,17 +50,17 @@ impl QueuedCommand {
     pub(crate) fn send_outcome(self, verdict: CommandVerdict) {
         // The permit and the idempotency key are released before the answer is sent.
         drop(self.permit);
-        if let (CommandVerdict::Decided(_), Some(claim)) = (&verdict, &self.claim) {
+        if let (CommandVerdict::Decided(_), Some(claim)) = (&verdict, &self.records.claim) {
             claim.note_answered();
         }
         let outcome = match verdict {
-            CommandVerdict::Moved => CommandOutcome::Moved(self.command, self.claim),
+            CommandVerdict::Moved => CommandOutcome::Moved(self.command, self.records),
             CommandVerdict::Decided(result) => {
-                drop(self.claim);
+                drop(self.records);
                 CommandOutcome::Decided(result)
             }
             CommandVerdict::Failed(why) => {
-                drop(self.claim);
+                drop(self.records);
                 CommandOutcome::Failed(why)
             }
         };

@@ -22,6 +22,7 @@ impl AccountRegistry {
         let ages = PurgeAges {
             events: context.options.event_retention,
             raw_items: context.options.raw_retention,
+            audit: context.options.audit_retention,
             ..PurgeAges::default()
         };
         loop {

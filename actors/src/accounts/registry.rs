@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicUsize;
 
 use futures_util::future::BoxFuture;
 use kabar_core::cause::cause;
+use kabar_core::domain::audit::AuditEntry;
 use kabar_core::domain::command::AccountCommand;
 use kabar_core::redis::RedisCache;
 use kabar_core::surroundings::{AwaitKind, wait_for};
@@ -19,8 +20,8 @@ use super::log_follower::LogFollower;
 use super::stream_permits::StreamPermits;
 use super::supervisor::SupervisorMessage;
 use crate::account::{
-    AccountEntry, AccountMessage, CommandExecutor, CommandOutcome, CommitListener, ExecutedCommand,
-    GraphCalls, LoadedAccount, LookQueue, QueuedCommand,
+    AccountEntry, AccountMessage, CommandExecutor, CommandOutcome, CommandRecords, CommitListener,
+    ExecutedCommand, GraphCalls, LoadedAccount, LookQueue, QueuedCommand,
 };
 use crate::cluster::Cluster;
 use crate::context::Context;
@@ -77,27 +78,49 @@ impl AccountRegistry {
         command: AccountCommand,
         claim: Option<KeyClaim>,
     ) -> ExecutedCommand {
-        let (mut command, mut claim) = (command, claim);
+        self.run_command(entry, command, CommandRecords { claim, trail: None }).await
+    }
+
+    /// Has an account carry out a command whose commit leaves an entry in the audit log, unless it is refused.
+    ///
+    /// # Errors
+    /// As [`AccountRegistry::execute_command`].
+    pub async fn execute_audited(
+        &self,
+        entry: &Arc<AccountEntry>,
+        command: AccountCommand,
+        trail: AuditEntry,
+    ) -> ExecutedCommand {
+        let records = CommandRecords { claim: None, trail: Some(Box::new(trail)) };
+        self.run_command(entry, command, records).await
+    }
+
+    async fn run_command(
+        &self,
+        entry: &Arc<AccountEntry>,
+        mut command: AccountCommand,
+        mut records: CommandRecords,
+    ) -> ExecutedCommand {
         let mut repeated = false;
         for _ in 0..OWNERS_MAX {
             let loaded = self.load_account(entry).await?;
             // Read once the account is owned again: a result that the owner in between recorded under the key
             // is seen, and any later one is fenced.
             if repeated
-                && let Some(claim) = &claim
+                && let Some(claim) = &records.claim
                 && claim.is_recorded().await?
             {
                 return Err(AccountError::Elsewhere);
             }
             let Some(permit) = self.queue_permit(&loaded)? else { continue };
             let (answer, answered) = oneshot::channel();
-            let work = Box::new(QueuedCommand { command, claim, answer, permit });
+            let work = Box::new(QueuedCommand { command, records, answer, permit });
             let actor = loaded.actor_ref().ok_or(AccountError::Crashed)?;
             match actor.cast(AccountMessage::Execute(work)) {
                 Ok(()) => match wait_for(AwaitKind::Message, answered).await {
                     Ok(CommandOutcome::Decided(result)) => return Ok(result),
                     Ok(CommandOutcome::Failed(why)) => return Err(why),
-                    Ok(CommandOutcome::Moved(again, claimed)) => (command, claim) = (again, claimed),
+                    Ok(CommandOutcome::Moved(again, kept)) => (command, records) = (again, kept),
                     Err(died) => {
                         tracing::debug!(error = cause(&died), "command unanswered");
                         entry.evict_account(&loaded);
@@ -106,7 +129,7 @@ impl AccountRegistry {
                 },
                 // The actor has stopped, and the command comes back untouched.
                 Err(MessagingErr::SendErr(AccountMessage::Execute(work))) => {
-                    (command, claim) = (work.command, work.claim);
+                    (command, records) = (work.command, work.records);
                 }
                 Err(
                     MessagingErr::SendErr(_) | MessagingErr::ChannelClosed | MessagingErr::InvalidActorType,

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use kabar_core::cause::cause;
+use kabar_core::domain::audit::AuditOrigin;
 use kabar_core::ids::OrganisationId;
 use kabar_core::store::StoreError;
 use kabar_core::surroundings;
@@ -31,8 +32,12 @@ impl AccountRegistry {
     ///
     /// # Errors
     /// [`AccountError::Storage`].
-    pub async fn delete_organisation(&self, id: OrganisationId) -> Result<bool, AccountError> {
-        if self.0.directory.delete_organisation(id).await? {
+    pub async fn delete_organisation(
+        &self,
+        id: OrganisationId,
+        origin: &AuditOrigin,
+    ) -> Result<bool, AccountError> {
+        if self.0.directory.delete_organisation(id, origin).await? {
             self.0.subscribers.registry().retire_organisation(id).await;
             let remover = self.clone();
             self.0.context.tasks.spawn(async move { remover.remove_organisation(id).await });

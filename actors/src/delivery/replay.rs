@@ -4,16 +4,18 @@
 
 use std::collections::BTreeSet;
 
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::delivery::Delivery;
 use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, RowPage};
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::ids::{DeliveryId, OrganisationId, SubscriptionId};
-use kabar_core::store::{DeliveryCursor, StoreError};
+use kabar_core::store::{DeliveryCursor, Store, StoreError};
 
 use super::dispatcher::DeliveryDispatcher;
 use super::webhook_forms;
 use super::worker::build_delivery;
 use crate::account::AccountEntry;
+use crate::audit::audit_entry;
 use crate::error::AccountError;
 use crate::idempotency::KeyClaim;
 
@@ -45,6 +47,18 @@ fn unread(error: &StoreError) -> AccountError {
 }
 
 impl DeliveryDispatcher {
+    /// Returns a store whose writes leave an entry about a change that happens now.
+    fn audited(
+        &self,
+        origin: &AuditOrigin,
+        organisation: OrganisationId,
+        action: AuditAction,
+        target: AuditTarget,
+    ) -> Store {
+        let entry = audit_entry(&self.0.context.clock, origin, Some(organisation), action, target);
+        self.0.context.store.with_audit(&entry)
+    }
+
     /// Reads a page of a tenant's deliveries, newest first.
     ///
     /// # Errors
@@ -75,6 +89,7 @@ impl DeliveryDispatcher {
         &self,
         organisation: OrganisationId,
         id: DeliveryId,
+        origin: &AuditOrigin,
         claim: Option<KeyClaim<Delivery>>,
     ) -> Result<Option<Delivery>, AccountError> {
         let Some(found) = self.find_delivery(organisation, id).await? else { return Ok(None) };
@@ -85,7 +100,9 @@ impl DeliveryDispatcher {
         let now = self.0.context.clock.read_now();
         replayed.reopen_at(now);
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
-        let reopened = self.0.context.store.reopen_deliveries(&[id], now, answer.as_ref()).await;
+        let target = AuditTarget::one(AuditTargetKind::Delivery, &id);
+        let store = self.audited(origin, organisation, AuditAction::DeliveryReplayed, target);
+        let reopened = store.reopen_deliveries(&[id], now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
@@ -102,20 +119,21 @@ impl DeliveryDispatcher {
     pub async fn replay_many(
         &self,
         filter: &DeliveryFilter,
+        origin: &AuditOrigin,
         claim: Option<KeyClaim<ReplayedDeliveries>>,
     ) -> Result<Option<ReplayedDeliveries>, AccountError> {
         let named = filter
             .subscription_id
             .and_then(|id| self.0.context.subscribers.find_webhook(filter.organisation_id, id));
-        if named.is_none() {
-            return Ok(None);
-        }
+        let Some(named) = named else { return Ok(None) };
         let oldest = self.0.context.store.oldest_deliveries(filter, REPLAYED_MAX).await;
         let (ids, capped) = oldest.map_err(|error| unread(&error))?;
         let (replayed, now) =
             (ReplayedDeliveries { enqueued: ids.len(), capped }, self.0.context.clock.read_now());
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
-        let reopened = self.0.context.store.reopen_deliveries(&ids, now, answer.as_ref()).await;
+        let target = AuditTarget::one(AuditTargetKind::Subscription, &named.id);
+        let store = self.audited(origin, filter.organisation_id, AuditAction::DeliveriesReplayed, target);
+        let reopened = store.reopen_deliveries(&ids, now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
@@ -154,6 +172,7 @@ impl DeliveryDispatcher {
         id: SubscriptionId,
         account_entry: &AccountEntry,
         (from, to): (i64, Option<i64>),
+        origin: &AuditOrigin,
         claim: Option<KeyClaim<ReplayedLog>>,
     ) -> Result<Option<ReplayedLog>, AccountError> {
         let account = account_entry.current_account();
@@ -194,6 +213,8 @@ impl DeliveryDispatcher {
         let last_sequence = last.max(from.saturating_sub(1));
         let replayed = ReplayedLog { enqueued: deliveries.len(), capped, last_sequence };
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
+        let target = AuditTarget::one(AuditTargetKind::Subscription, &id);
+        let store = self.audited(origin, account.organisation_id, AuditAction::SubscriptionReplayed, target);
         let written = store.replay_deliveries(&deliveries, &bodies, answer.as_ref()).await;
         written.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {

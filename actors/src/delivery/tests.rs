@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kabar_core::domain::audit::AuditOrigin;
 use kabar_core::domain::command::AccountCommand;
 use kabar_core::domain::delivery::{AttemptOutcome, DeliveryStatus};
 use kabar_core::domain::event::{EventType, EventTypes};
@@ -177,7 +178,7 @@ async fn deliveries_are_given_up_at_the_end_of_the_retry_schedule() {
             .fixture
             .accounts
             .dispatcher()
-            .replay_delivery(stage.fixture.organisation, page[0].id, None)
+            .replay_delivery(stage.fixture.organisation, page[0].id, &AuditOrigin::SYSTEM, None)
             .await
             .unwrap()
             .is_some()
@@ -202,7 +203,12 @@ async fn what_is_replayed_as_soon_as_its_outcome_is_seen_is_brought_again() {
     stage.sink.plays(|_| PlayedAnswer::Answer(AttemptOutcome::Delivered));
     let id = stage.list(subscription.id).await[0].id;
     assert!(
-        stage.dispatcher().replay_delivery(stage.fixture.organisation, id, None).await.unwrap().is_some()
+        stage
+            .dispatcher()
+            .replay_delivery(stage.fixture.organisation, id, &AuditOrigin::SYSTEM, None)
+            .await
+            .unwrap()
+            .is_some()
     );
     stage.until_heard().await;
     drop(registry);
@@ -220,7 +226,12 @@ async fn what_is_replayed_during_an_attempt_is_brought_once_more_whatever_became
         stage.sink.until_hanging(1).await;
         let id = stage.list(subscription.id).await[0].id;
         for _ in 0..2 {
-            stage.dispatcher().replay_delivery(stage.fixture.organisation, id, None).await.unwrap().unwrap();
+            stage
+                .dispatcher()
+                .replay_delivery(stage.fixture.organisation, id, &AuditOrigin::SYSTEM, None)
+                .await
+                .unwrap()
+                .unwrap();
         }
         stage.sink.ends_first_attempt(outcome);
         patiently(async || stage.list(subscription.id).await[0].attempt_count == 2).await;
@@ -244,7 +255,7 @@ async fn a_run_that_is_replayed_during_an_attempt_is_made_once_more_whatever_bec
         stage.sink.until_hanging(1).await;
         let run = stage.runs(plugin.id).await[0].run_id();
         for _ in 0..2 {
-            stage.subscribers().replay_run(&plugin, run).await.unwrap().unwrap();
+            stage.subscribers().replay_run(&plugin, run, &AuditOrigin::SYSTEM).await.unwrap().unwrap();
         }
         stage.sink.ends_first_attempt(outcome);
         patiently(async || stage.runs(plugin.id).await[0].delivery.attempt_count == 2).await;
@@ -274,7 +285,8 @@ async fn too_many_given_up_disable_and_who_goes_on_gets_what_has_come() {
     let mut filter = DeliveryFilter::for_subscriber(stage.fixture.organisation);
     filter.subscription_id = Some(subscription.id);
     filter.status = Some(DeliveryStatus::Dead);
-    let replayed = stage.dispatcher().replay_many(&filter, None).await.unwrap().unwrap();
+    let replayed =
+        stage.dispatcher().replay_many(&filter, &AuditOrigin::SYSTEM, None).await.unwrap().unwrap();
     assert_eq!((replayed.enqueued, replayed.capped), (24, false));
     stage.until_taken(25).await;
     stage.until_recorded(subscription.id, DeliveryStatus::Delivered, 25).await;
@@ -295,7 +307,9 @@ async fn a_receiver_that_is_gone_pauses_and_what_is_paused_waits() {
     stage.fixture.ingest(0, 3).await;
     patiently(async || stage.workers() == 0).await;
     assert_eq!(stage.sink.taken(), 1);
-    let delete = || stage.subscribers().delete_subscription(stage.fixture.organisation, subscription.id);
+    let organisation = stage.fixture.organisation;
+    let delete =
+        || stage.subscribers().delete_subscription(organisation, subscription.id, &AuditOrigin::SYSTEM);
     assert_eq!(delete().await, Ok(()));
     assert_eq!(delete().await, Err(SubscriptionError::NotFound));
     stage.fixture.ingest(0, 4).await;
@@ -339,7 +353,11 @@ async fn what_nobody_wants_rings_nobody() {
         events: Some([EventType::MessageStatus].into_iter().collect::<EventTypes>()),
         ..SubscriptionPatch::default()
     };
-    stage.subscribers().patch_subscription(stage.fixture.organisation, subscription.id, patch).await.unwrap();
+    stage
+        .subscribers()
+        .patch_subscription(stage.fixture.organisation, subscription.id, patch, &AuditOrigin::SYSTEM)
+        .await
+        .unwrap();
     // A delivery worker that looks all the same finds nothing, and passes it by.
     stage.fixture.ingest(0, 1).await;
     stage.dispatcher().take_up_all(DeliveryWork::OfAccount(stage.account())).await;

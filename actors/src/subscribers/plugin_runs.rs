@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::effect::EffectRow;
 use kabar_core::domain::page::{RowPage, RunLogQuery, RunQuery};
 use kabar_core::domain::plugin::Plugin;
@@ -87,9 +88,13 @@ impl SubscriberDirectory {
         &self,
         plugin: &Plugin,
         id: RunId,
+        origin: &AuditOrigin,
     ) -> Result<Option<(Run, Vec<EffectRow>)>, AccountError> {
         let Some((found, _)) = self.find_run(plugin.id, id).await? else { return Ok(None) };
-        let opened = self.registry.0.store.reopen_run(plugin.id, id, self.registry.0.clock.read_now()).await;
+        let target = AuditTarget::one(AuditTargetKind::PluginRun, &id);
+        let action = AuditAction::PluginRunReplayed;
+        let store = self.registry.audited(origin, plugin.organisation_id, action, target);
+        let opened = store.reopen_run(plugin.id, id, self.registry.0.clock.read_now()).await;
         opened.map_err(|error| unwritten(&error))?;
         self.bring_runs(plugin.id, found.delivery.account).await?;
         self.find_run(plugin.id, id).await
@@ -105,11 +110,13 @@ impl SubscriberDirectory {
         &self,
         plugin: &Plugin,
         account: i64,
-        from: ReplayFrom,
-        to: Option<ReplayFrom>,
+        (from, to): (ReplayFrom, Option<ReplayFrom>),
+        origin: &AuditOrigin,
     ) -> Result<ReplayedRuns, AccountError> {
         let now = self.registry.0.clock.read_now();
-        let store = &self.registry.0.store;
+        let target = AuditTarget::one(AuditTargetKind::Plugin, &plugin.id);
+        let action = AuditAction::PluginReplayed;
+        let store = self.registry.audited(origin, plugin.organisation_id, action, target);
         let oldest = now.minus_duration(KEPT).plus_duration(MARGIN);
         let oldest = store.first_event_since(account, oldest).await.map_err(|error| unread(&error))?;
         let mut next = match from {

@@ -8,6 +8,7 @@ use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{OrganisationId, PluginId};
 use kabar_core::policy::failure_rate::HealthChange;
+use kabar_core::store::Store;
 
 use super::registry::{SubscriberRegistry, plugin_of};
 use crate::error::AccountError;
@@ -48,31 +49,33 @@ impl SubscriberRegistry {
             let Some(plugin) = plugin_of(&state.get()) else { continue };
             if plugin.standing.state == PluginState::Paused {
                 state.lock_health().restart_pause(now.monotonic);
-                self.set_plugin_health(plugin.id, PluginHealth::paused_since(now.wall)).await?;
+                let health = PluginHealth::paused_since(now.wall);
+                self.set_plugin_health(plugin.id, health, &self.0.store).await?;
             }
         }
         Ok(())
     }
 
     async fn record_health(&self, id: PluginId, health: PluginHealth) {
-        if let Err(error) = self.set_plugin_health(id, health).await {
+        if let Err(error) = self.set_plugin_health(id, health, &self.0.store).await {
             tracing::error!(plugin = %id, error = cause(&error), "standing of a plugin not written");
         }
     }
 
-    /// Stores the health of a plugin, unless the operator has disabled it already; `None` when there is none of
+    /// Writes the health of a plugin with `store`, unless the operator has disabled it already; `None` when there is none of
     /// this id.
     pub(super) async fn set_plugin_health(
         &self,
         id: PluginId,
         health: PluginHealth,
+        store: &Store,
     ) -> Result<Option<Arc<Plugin>>, AccountError> {
         let _turn = self.lock_writing().await;
         let Some(found) = self.find_any_plugin(id) else { return Ok(None) };
         if found.standing.by_operator && !health.by_operator {
             return Ok(Some(found));
         }
-        let written = self.0.store.set_plugin_standing(id, &health).await;
+        let written = store.set_plugin_standing(id, &health).await;
         let written = written.map_err(|error| AccountError::from_store(&error, "plugin not written"))?;
         let row = if written == Some(found.row_version.next()) {
             let row_version = found.row_version.next();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::key_values::KeyValues;
 use kabar_core::domain::plugin::{Plugin, PluginVersion};
 use kabar_core::ids::{IdSource as _, OrganisationId, PluginId, PluginVersionId};
@@ -10,6 +11,7 @@ use kabar_core::store::StoreError;
 use super::directory::SubscriberDirectory;
 use super::errors::PluginError;
 use super::plugins::unwritten;
+use crate::audit::audit_entry;
 use crate::error::AccountError;
 
 pub(super) fn unread(error: &StoreError) -> AccountError {
@@ -31,11 +33,15 @@ impl SubscriberDirectory {
         organisation: OrganisationId,
         version: &PluginVersion,
         wasm: &bytes::Bytes,
+        origin: &AuditOrigin,
     ) -> Result<(), PluginError> {
         let (store, bytes_max) = (&self.registry.0.store, self.limits.component_bytes);
         let plugin = self.find_plugin(organisation, version.plugin_id).ok_or(PluginError::NotFound)?;
         let spared = spared_versions(&plugin, None);
-        let inserted = store.insert_plugin_version(version, wasm, &spared, bytes_max).await;
+        let target = AuditTarget::one(AuditTargetKind::PluginVersion, &version.id);
+        let action = AuditAction::PluginVersionUploaded;
+        let entry = audit_entry(&self.registry.0.clock, origin, Some(organisation), action, target);
+        let inserted = store.insert_plugin_version(version, wasm, &spared, bytes_max, &entry).await;
         if !inserted.map_err(|error| unwritten(&error))? {
             return Err(PluginError::TooManyBytes { bytes_max });
         }
@@ -83,6 +89,7 @@ impl SubscriberDirectory {
         organisation: OrganisationId,
         id: PluginId,
         version: PluginVersionId,
+        origin: &AuditOrigin,
     ) -> Result<Arc<Plugin>, PluginError> {
         let _turn = self.registry.lock_writing().await;
         self.find_plugin(organisation, id).ok_or(PluginError::NotFound)?;
@@ -91,7 +98,10 @@ impl SubscriberDirectory {
             row.activate_version(version, self.registry.0.clock.read_now());
             Ok(())
         };
-        self.change_plugin(organisation, id, decide).await
+        let target = AuditTarget::one(AuditTargetKind::PluginVersion, &version);
+        let action = AuditAction::PluginVersionActivated;
+        let store = self.registry.audited(origin, organisation, action, target);
+        self.change_plugin(organisation, id, &store, decide).await
     }
 
     /// Returns the stored keys and values of a plugin, for a run that is not recorded.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use kabar_core::domain::account::{PhoneNumberId, Secret};
 use kabar_core::domain::allowed_hosts::AllowedHosts;
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::plugin::{
     Capabilities, ENTRIES_MAX, PLUGINS_MAX, Plugin, PluginEntries, PluginHealth,
@@ -16,7 +17,7 @@ use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::ids::{IdSource as _, OrganisationId, PluginId};
-use kabar_core::store::{DeliveryWork, StoreError};
+use kabar_core::store::{DeliveryWork, Store, StoreError};
 
 use super::directory::SubscriberDirectory;
 use super::errors::PluginError;
@@ -131,6 +132,7 @@ impl SubscriberDirectory {
         &self,
         organisation_id: OrganisationId,
         new: NewPlugin,
+        origin: &AuditOrigin,
     ) -> Result<Arc<Plugin>, PluginError> {
         let mut ids = self.registry.lock_writing().await;
         if self.plugins_of(organisation_id).len() >= PLUGINS_MAX {
@@ -157,7 +159,9 @@ impl SubscriberDirectory {
             updated_at: now,
             row_version: RowVersion::FIRST,
         });
-        self.registry.0.store.insert_plugin(&plugin).await.map_err(|error| unwritten(&error))?;
+        let target = AuditTarget::one(AuditTargetKind::Plugin, &plugin.id);
+        let store = self.registry.audited(origin, organisation_id, AuditAction::PluginCreated, target);
+        store.insert_plugin(&plugin).await.map_err(|error| unwritten(&error))?;
         self.registry.publish_plugin(&plugin);
         Ok(plugin)
     }
@@ -172,6 +176,7 @@ impl SubscriberDirectory {
         organisation: OrganisationId,
         id: PluginId,
         patch: PluginPatch,
+        origin: &AuditOrigin,
     ) -> Result<Arc<Plugin>, PluginError> {
         let decide = |row: &mut Plugin| {
             if patch.enabled == Some(true) {
@@ -181,22 +186,25 @@ impl SubscriberDirectory {
             if row.secrets.len() > ENTRIES_MAX { Err(PluginError::TooManySecrets) } else { Ok(()) }
         };
         let _turn = self.registry.lock_writing().await;
-        self.change_plugin(organisation, id, decide).await
+        let target = AuditTarget::one(AuditTargetKind::Plugin, &id);
+        let store = self.registry.audited(origin, organisation, AuditAction::PluginUpdated, target);
+        self.change_plugin(organisation, id, &store, decide).await
     }
 
-    /// Changes a plugin's row with `decide`. Where another node has written the row meanwhile, it is read again
+    /// Changes a plugin's row with `decide`, and writes it with `store`. Where another node has written the row meanwhile, it is read again
     /// and decided anew. The caller holds the writers' lock.
     pub(super) async fn change_plugin(
         &self,
         organisation: OrganisationId,
         id: PluginId,
+        store: &Store,
         decide: impl Fn(&mut Plugin) -> Result<(), PluginError>,
     ) -> Result<Arc<Plugin>, PluginError> {
         let mut found = self.find_plugin(organisation, id).ok_or(PluginError::NotFound)?;
         for _ in 0..DECISIONS_MAX {
             let mut row = Plugin::clone(&found);
             decide(&mut row)?;
-            if let Some(row) = self.write_plugin(&found, row).await? {
+            if let Some(row) = self.write_plugin(store, &found, row).await? {
                 return Ok(row);
             }
             found = self.registry.read_plugin(id).await?.ok_or(PluginError::NotFound)?;
@@ -207,11 +215,12 @@ impl SubscriberDirectory {
     /// Writes a changed row; `None` when another node has written it since it was read.
     async fn write_plugin(
         &self,
+        store: &Store,
         before: &Plugin,
         mut row: Plugin,
     ) -> Result<Option<Arc<Plugin>>, AccountError> {
         row.updated_at = self.registry.0.clock.read_now().max(row.updated_at);
-        let written = self.registry.0.store.update_plugin(before, row).await;
+        let written = store.update_plugin(before, row).await;
         let written = written.map_err(|error| unwritten(&error))?;
         let Some(row) = written.map(Arc::new) else { return Ok(None) };
         self.registry.publish_plugin(&row);
@@ -227,10 +236,17 @@ impl SubscriberDirectory {
     ///
     /// # Errors
     /// [`PluginError::NotFound`], and [`AccountError::Storage`].
-    pub async fn delete_plugin(&self, organisation: OrganisationId, id: PluginId) -> Result<(), PluginError> {
+    pub async fn delete_plugin(
+        &self,
+        organisation: OrganisationId,
+        id: PluginId,
+        origin: &AuditOrigin,
+    ) -> Result<(), PluginError> {
         let _turn = self.registry.lock_writing().await;
         self.find_plugin(organisation, id).ok_or(PluginError::NotFound)?;
-        let deleted = self.registry.0.store.delete_plugin(id, self.registry.0.clock.read_now()).await;
+        let target = AuditTarget::one(AuditTargetKind::Plugin, &id);
+        let store = self.registry.audited(origin, organisation, AuditAction::PluginDeleted, target);
+        let deleted = store.delete_plugin(id, self.registry.0.clock.read_now()).await;
         deleted.map_err(|error| unwritten(&error))?;
         self.registry.retire_subscriber(SubscriberId::Hook(id));
         Ok(())
@@ -244,8 +260,12 @@ impl SubscriberDirectory {
         &self,
         id: PluginId,
         reason: Option<Arc<str>>,
+        origin: &AuditOrigin,
     ) -> Result<Arc<Plugin>, PluginError> {
         let health = PluginHealth::forbidden_since(self.registry.0.clock.read_now(), reason);
-        self.registry.set_plugin_health(id, health).await?.ok_or(PluginError::NotFound)
+        let found = self.registry.find_any_plugin(id).ok_or(PluginError::NotFound)?;
+        let target = AuditTarget::one(AuditTargetKind::Plugin, &id);
+        let store = self.registry.audited(origin, found.organisation_id, AuditAction::PluginDisabled, target);
+        self.registry.set_plugin_health(id, health, &store).await?.ok_or(PluginError::NotFound)
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kabar_core::clock::Clock;
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget};
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::domain::subscription::Subscription;
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::listener::SubscriberListener;
 use super::snapshot::SubscriberSnapshot;
+use crate::audit::audit_entry;
 use crate::error::AccountError;
 
 pub(super) struct RegistryState {
@@ -66,6 +68,17 @@ impl SubscriberRegistry {
     /// Waits for this writer's turn, and returns the source of new ids.
     pub(crate) async fn lock_writing(&self) -> MutexGuard<'_, MonotonicIds<StdRng>> {
         self.0.writing.lock().await
+    }
+
+    /// Returns a store whose writes leave an entry about a change that happens now.
+    pub(super) fn audited(
+        &self,
+        origin: &AuditOrigin,
+        organisation: OrganisationId,
+        action: AuditAction,
+        target: AuditTarget,
+    ) -> Store {
+        self.0.store.with_audit(&audit_entry(&self.0.clock, origin, Some(organisation), action, target))
     }
 
     /// Finds a tenant's webhook subscription.
@@ -137,9 +150,10 @@ impl SubscriberRegistry {
     pub(super) async fn write_webhook(
         &self,
         mut row: Subscription,
+        store: &Store,
     ) -> Result<Option<Arc<Subscription>>, AccountError> {
         row.updated_at = self.0.clock.read_now().max(row.updated_at);
-        let written = self.0.store.update_subscription(row).await;
+        let written = store.update_subscription(row).await;
         let written =
             written.map_err(|error| AccountError::from_store(&error, "subscription not written"))?;
         let Some(row) = written.map(Arc::new) else { return Ok(None) };

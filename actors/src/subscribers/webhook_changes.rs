@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kabar_core::domain::principal::Principal;
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{SIGNING_SECRETS_MAX, Subscription, SubscriptionStatus};
 use kabar_core::ids::{OrganisationId, SubscriptionId};
@@ -48,11 +48,15 @@ impl SubscriberDirectory {
         organisation: OrganisationId,
         id: SubscriptionId,
         patch: SubscriptionPatch,
+        origin: &AuditOrigin,
     ) -> Result<Arc<Subscription>, SubscriptionError> {
         let _turn = self.registry.lock_writing().await;
+        let target = AuditTarget::one(AuditTargetKind::Subscription, &id);
+        let action = AuditAction::SubscriptionUpdated;
+        let store = self.registry.audited(origin, organisation, action, target);
         let mut found = self.find_subscription(organisation, id).ok_or(SubscriptionError::NotFound)?;
         for _ in 0..DECISIONS_MAX {
-            if let Some(row) = self.registry.write_webhook(patch.clone().apply(&found)).await? {
+            if let Some(row) = self.registry.write_webhook(patch.clone().apply(&found), &store).await? {
                 if row.status == SubscriptionStatus::Active {
                     self.starter.start_work(DeliveryWork::Of(SubscriberId::Webhook(row.id))).await;
                 }
@@ -74,7 +78,7 @@ impl SubscriberDirectory {
         organisation: OrganisationId,
         id: SubscriptionId,
         older_for: Duration,
-        created_by: Principal,
+        origin: &AuditOrigin,
         claim: Option<KeyClaim<Arc<Subscription>>>,
     ) -> Result<Arc<Subscription>, SubscriptionError> {
         let mut ids = self.registry.lock_writing().await;
@@ -90,11 +94,14 @@ impl SubscriberDirectory {
             for older in &mut row.secrets {
                 older.expires_at = Some(older.expires_at.map_or(until, |at| at.min(until)));
             }
-            row.secrets.push(fresh_secret(&mut *ids, now, created_by.clone()));
+            let secret = fresh_secret(&mut *ids, now, origin.actor.clone());
+            let target = AuditTarget::one(AuditTargetKind::SigningSecret, &secret.id);
+            let action = AuditAction::SigningSecretCreated;
+            row.secrets.push(secret);
             row.updated_at = now.max(row.updated_at);
             let row = Arc::new(row);
             let answer = claim.as_ref().map(|claim| claim.build_record(&row, now));
-            let store = &self.registry.0.store;
+            let store = self.registry.audited(origin, organisation, action, target);
             let written =
                 store.insert_signing_secret(Subscription::clone(&row), until, answer.as_ref()).await;
             if let Some(row) = written.map_err(|error| unwritten(&error))?.map(Arc::new) {

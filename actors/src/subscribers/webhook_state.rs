@@ -40,7 +40,7 @@ impl SubscriberRegistry {
         if gone && row.status == SubscriptionStatus::Active {
             // The error is logged; the next 410 tries again.
             let paused = Subscription { status: SubscriptionStatus::Paused, ..Subscription::clone(&row) };
-            let _unavailable = self.write_webhook(paused).await;
+            let _unavailable = self.write_webhook(paused, &self.0.store).await;
             tracing::warn!(subscription = %known.id, "the receiver is gone; subscription paused");
             return;
         }

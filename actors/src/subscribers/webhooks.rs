@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kabar_core::domain::account::Secret;
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::event::EventTypes;
 use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
@@ -99,6 +100,7 @@ impl SubscriberDirectory {
         &self,
         organisation_id: OrganisationId,
         new: NewSubscription,
+        origin: &AuditOrigin,
         claim: Option<KeyClaim<Arc<Subscription>>>,
     ) -> Result<Arc<Subscription>, SubscriptionError> {
         let mut ids = self.registry.lock_writing().await;
@@ -123,7 +125,10 @@ impl SubscriberDirectory {
         };
         let subscription = Arc::new(subscription);
         let answer = claim.as_ref().map(|claim| claim.build_record(&subscription, now));
-        let inserted = self.registry.0.store.insert_subscription(&subscription, answer.as_ref()).await;
+        let target = AuditTarget::one(AuditTargetKind::Subscription, &subscription.id);
+        let action = AuditAction::SubscriptionCreated;
+        let store = self.registry.audited(origin, organisation_id, action, target);
+        let inserted = store.insert_subscription(&subscription, answer.as_ref()).await;
         inserted.map_err(|error| unwritten(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
@@ -143,10 +148,14 @@ impl SubscriberDirectory {
         &self,
         organisation: OrganisationId,
         id: SubscriptionId,
+        origin: &AuditOrigin,
     ) -> Result<(), SubscriptionError> {
         let _turn = self.registry.lock_writing().await;
         self.find_subscription(organisation, id).ok_or(SubscriptionError::NotFound)?;
-        let deleted = self.registry.0.store.delete_subscription(id, self.registry.0.clock.read_now()).await;
+        let target = AuditTarget::one(AuditTargetKind::Subscription, &id);
+        let action = AuditAction::SubscriptionDeleted;
+        let store = self.registry.audited(origin, organisation, action, target);
+        let deleted = store.delete_subscription(id, self.registry.0.clock.read_now()).await;
         deleted.map_err(|error| unwritten(&error))?;
         self.registry.retire_subscriber(SubscriberId::Webhook(id));
         Ok(())

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kabar_core::domain::account::{Account, AccountProfile, AccountStatus, PhoneNumberId, Secret};
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
 use kabar_core::domain::phone::Phone;
-use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::scopes::KeyScopes;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{AccountId, ApiKeyId, IdSource as _, OrganisationId, UserId};
-use kabar_core::store::{InsertedAccount, StoreError};
+use kabar_core::store::{InsertedAccount, Store, StoreError};
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{DirectorySnapshot, OrganisationEntry, TenantDirectory};
 use crate::account::AccountEntry;
+use crate::audit::audit_entry;
 use crate::error::AccountError;
 use crate::retry::DECISIONS_MAX;
 
@@ -139,11 +140,26 @@ impl TenantDirectory {
         changed
     }
 
+    /// Returns a store whose next write leaves an entry about a change that happens now.
+    pub(super) fn audited(
+        &self,
+        origin: &AuditOrigin,
+        organisation: Option<OrganisationId>,
+        action: AuditAction,
+        target: AuditTarget,
+    ) -> Store {
+        self.0.store.with_audit(&audit_entry(&self.0.clock, origin, organisation, action, target))
+    }
+
     /// Creates a tenant.
     ///
     /// # Errors
     /// [`AccountError::Storage`].
-    pub async fn create_organisation(&self, new: NewOrganisation) -> Result<Arc<Organisation>, AccountError> {
+    pub async fn create_organisation(
+        &self,
+        new: NewOrganisation,
+        origin: &AuditOrigin,
+    ) -> Result<Arc<Organisation>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         let now = self.0.clock.read_now();
         let organisation = Organisation {
@@ -156,7 +172,10 @@ impl TenantDirectory {
             created_at: now,
             row_version: RowVersion::FIRST,
         };
-        self.0.store.insert_organisation(&organisation).await.map_err(|error| unwritten(&error))?;
+        let target = AuditTarget::one(AuditTargetKind::Organization, &organisation.id);
+        let action = AuditAction::OrganizationCreated;
+        let store = self.audited(origin, Some(organisation.id), action, target);
+        store.insert_organisation(&organisation).await.map_err(|error| unwritten(&error))?;
         self.publish_snapshot(|next| next.put_organisation(organisation.clone(), &self.0.memory));
         Ok(Arc::new(organisation))
     }
@@ -171,6 +190,7 @@ impl TenantDirectory {
         &self,
         id: OrganisationId,
         decide: impl Fn(&Organisation) -> Result<OrganisationPatch, E>,
+        origin: &AuditOrigin,
     ) -> Result<Option<Result<Arc<Organisation>, E>>, AccountError> {
         let _turn = self.0.writing.lock().await;
         let Some(entry) = self.current_snapshot().organisations.get(&id).cloned() else { return Ok(None) };
@@ -180,7 +200,14 @@ impl TenantDirectory {
                 Ok(patch) => patch,
                 Err(refused) => return Ok(Some(Err(refused))),
             };
-            let written = self.0.store.update_organisation(patch.apply(&found)).await;
+            let row = patch.apply(&found);
+            let action = match (found.suspended, row.suspended) {
+                (false, true) => AuditAction::OrganizationSuspended,
+                (true, false) => AuditAction::OrganizationResumed,
+                (true, true) | (false, false) => AuditAction::OrganizationUpdated,
+            };
+            let target = AuditTarget::one(AuditTargetKind::Organization, &id);
+            let written = self.audited(origin, Some(id), action, target).update_organisation(row).await;
             if let Some(row) = written.map_err(|error| unwritten(&error))? {
                 let row = Arc::new(row);
                 self.put_organisation(&entry, row.clone());
@@ -196,10 +223,16 @@ impl TenantDirectory {
 
     /// Deletes a tenant with its keys, users and accounts: they are gone from memory when this returns, and their rows
     /// are taken out of sight. `false` when there is no such tenant.
-    pub(crate) async fn delete_organisation(&self, id: OrganisationId) -> Result<bool, AccountError> {
+    pub(crate) async fn delete_organisation(
+        &self,
+        id: OrganisationId,
+        origin: &AuditOrigin,
+    ) -> Result<bool, AccountError> {
         let _turn = self.0.writing.lock().await;
         let now = self.0.clock.read_now();
-        let deleted = self.0.store.delete_organisation(id, now).await.map_err(|error| unwritten(&error))?;
+        let target = AuditTarget::one(AuditTargetKind::Organization, &id);
+        let store = self.audited(origin, Some(id), AuditAction::OrganizationDeleted, target);
+        let deleted = store.delete_organisation(id, now).await.map_err(|error| unwritten(&error))?;
         self.publish_snapshot(|next| next.drop_organisation(id));
         Ok(deleted)
     }
@@ -213,7 +246,7 @@ impl TenantDirectory {
         &self,
         organisation_id: OrganisationId,
         new: NewApiKey,
-        created_by: Principal,
+        origin: &AuditOrigin,
     ) -> Result<Option<(ApiKey, String)>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         let Some(organisation) = self.find_organisation(organisation_id) else { return Ok(None) };
@@ -230,9 +263,11 @@ impl TenantDirectory {
             scopes: new.scopes,
             expires_at: new.expires_at,
             created_at: now,
-            created_by,
+            created_by: origin.actor.clone(),
         };
-        self.0.store.insert_api_key(&key).await.map_err(|error| unwritten(&error))?;
+        let target = AuditTarget::one(AuditTargetKind::ApiKey, &key.id);
+        let store = self.audited(origin, Some(organisation_id), AuditAction::ApiKeyCreated, target);
+        store.insert_api_key(&key).await.map_err(|error| unwritten(&error))?;
         self.publish_snapshot(|next| next.put_key(key.clone()));
         Ok(Some((key, secret)))
     }
@@ -241,10 +276,13 @@ impl TenantDirectory {
     ///
     /// # Errors
     /// [`AccountError::Storage`].
-    pub async fn revoke_api_key(&self, id: ApiKeyId) -> Result<bool, AccountError> {
+    pub async fn revoke_api_key(&self, id: ApiKeyId, origin: &AuditOrigin) -> Result<bool, AccountError> {
         let _turn = self.0.writing.lock().await;
         let now = self.0.clock.read_now();
-        let revoked = self.0.store.revoke_api_key(id, now).await.map_err(|error| unwritten(&error))?;
+        let organisation = self.organisation_of_key(id);
+        let target = AuditTarget::one(AuditTargetKind::ApiKey, &id);
+        let store = self.audited(origin, organisation, AuditAction::ApiKeyRevoked, target);
+        let revoked = store.revoke_api_key(id, now).await.map_err(|error| unwritten(&error))?;
         self.publish_snapshot(|next| next.drop_key(id));
         Ok(revoked)
     }
@@ -258,6 +296,7 @@ impl TenantDirectory {
         organisation_id: OrganisationId,
         name: Arc<str>,
         email: Option<Arc<str>>,
+        origin: &AuditOrigin,
     ) -> Result<Option<Arc<User>>, AccountError> {
         let mut ids = self.0.writing.lock().await;
         if self.find_organisation(organisation_id).is_none() {
@@ -266,7 +305,9 @@ impl TenantDirectory {
         let now = self.0.clock.read_now();
         let id = UserId::from_bits(ids.next_bits(now.millis()));
         let user = User { id, organisation_id, name, email, created_at: now };
-        self.0.store.insert_user(&user).await.map_err(|error| unwritten(&error))?;
+        let target = AuditTarget::one(AuditTargetKind::User, &id);
+        let store = self.audited(origin, Some(organisation_id), AuditAction::UserCreated, target);
+        store.insert_user(&user).await.map_err(|error| unwritten(&error))?;
         let user = Arc::new(user);
         self.publish_snapshot(|next| {
             next.users.insert((organisation_id, id), user.clone());
@@ -282,6 +323,7 @@ impl TenantDirectory {
         &self,
         organisation_id: OrganisationId,
         new: NewAccount,
+        origin: &AuditOrigin,
     ) -> Result<AccountConnection, AccountError> {
         let mut ids = self.0.writing.lock().await;
         let Some(organisation) = self.find_organisation(organisation_id) else {
@@ -305,7 +347,9 @@ impl TenantDirectory {
             sandbox: organisation.sandbox,
             created_at: now,
         };
-        let inserted = self.0.store.insert_account(account).await.map_err(|error| unwritten(&error))?;
+        let target = AuditTarget::one(AuditTargetKind::Account, &account.id);
+        let store = self.audited(origin, Some(organisation_id), AuditAction::AccountConnected, target);
+        let inserted = store.insert_account(account).await.map_err(|error| unwritten(&error))?;
         Ok(match inserted {
             InsertedAccount::AlreadyConnected => AccountConnection::AlreadyConnected,
             InsertedAccount::Inserted(account) => {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::operator_token::OperatorToken;
-use kabar_core::domain::principal::Principal;
 use kabar_core::domain::scopes::OperatorScopes;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{IdSource as _, OperatorTokenId};
@@ -95,7 +95,7 @@ impl TenantDirectory {
     pub async fn create_operator_token(
         &self,
         new: NewOperatorToken,
-        created_by: Principal,
+        origin: &AuditOrigin,
     ) -> Result<(OperatorToken, String), AccountError> {
         let mut ids = self.0.writing.lock().await;
         let now = self.0.clock.read_now();
@@ -108,10 +108,12 @@ impl TenantDirectory {
             digest: Sha256::digest(secret.as_bytes()).into(),
             scopes: new.scopes,
             expires_at: new.expires_at,
-            created_by,
+            created_by: origin.actor.clone(),
             created_at: now,
         };
-        self.0.store.insert_operator_token(&token).await.map_err(|error| unwritten(&error))?;
+        let target = AuditTarget::one(AuditTargetKind::OperatorToken, &token.id);
+        let store = self.audited(origin, None, AuditAction::OperatorTokenCreated, target);
+        store.insert_operator_token(&token).await.map_err(|error| unwritten(&error))?;
         self.publish_snapshot(|next| next.put_operator(token.clone()));
         Ok((token, secret))
     }
@@ -120,10 +122,16 @@ impl TenantDirectory {
     ///
     /// # Errors
     /// [`AccountError::Storage`].
-    pub async fn revoke_operator_token(&self, id: OperatorTokenId) -> Result<bool, AccountError> {
+    pub async fn revoke_operator_token(
+        &self,
+        id: OperatorTokenId,
+        origin: &AuditOrigin,
+    ) -> Result<bool, AccountError> {
         let _turn = self.0.writing.lock().await;
         let now = self.0.clock.read_now();
-        let revoked = self.0.store.revoke_operator_token(id, now).await.map_err(|error| unwritten(&error))?;
+        let target = AuditTarget::one(AuditTargetKind::OperatorToken, &id);
+        let store = self.audited(origin, None, AuditAction::OperatorTokenRevoked, target);
+        let revoked = store.revoke_operator_token(id, now).await.map_err(|error| unwritten(&error))?;
         self.publish_snapshot(|next| next.drop_operator(id));
         Ok(revoked)
     }

@@ -92,6 +92,7 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("retention.events_days", "30"),
     SettingKey::for_modes("retention.messages_days", None, None),
     SettingKey::with_default("retention.raw_days", "30"),
+    SettingKey::for_modes("retention.audit_days", None, None),
     SettingKey::with_default("hooks.cpu_ms", "50").reloadable(),
     SettingKey::with_default("hooks.wall_ms", "2000").reloadable(),
     SettingKey::with_default("hooks.memory_mib", "64").reloadable(),

@@ -118,6 +118,10 @@ fn render_given(settings: &Settings, key: &str) -> MaskedValue {
             .messages
             .map_or(MaskedValue::Absent, |kept| MaskedValue::Bare((kept.as_secs() / 86_400).to_string())),
         "retention.raw_days" => MaskedValue::Bare((settings.retention.raw.as_secs() / 86_400).to_string()),
+        "retention.audit_days" => settings
+            .retention
+            .audit
+            .map_or(MaskedValue::Absent, |kept| MaskedValue::Bare((kept.as_secs() / 86_400).to_string())),
         "hooks.threads" => MaskedValue::Bare(hooks.threads.to_string()),
         "hooks.concurrent_runs" => MaskedValue::Bare(hooks.concurrent_runs.to_string()),
         "hooks.component_bytes" => MaskedValue::Bare(hooks.component_bytes.to_string()),

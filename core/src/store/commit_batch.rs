@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::account::{self, AccountRow, FenceRow};
+use super::audit::{self, AuditRow};
 use super::contact::{self, ContactRow};
 use super::conversation::{self, ConversationRow};
 use super::delivery_body;
@@ -26,6 +27,7 @@ use super::parked_item::{self, ParkedRow, UnparkedRow};
 use super::raw_item::{self, ErasedRawRow, RawRow};
 use super::row::json_array;
 use super::{AccountCommit, StoreError};
+use crate::domain::audit::AuditEntry;
 use crate::encryption::KeyRing;
 
 /// The writes of a job.
@@ -45,7 +47,24 @@ pub(super) enum WriteWork {
         statements: Vec<(Sql, Vec<SqlArg>)>,
         /// Index of the statement with the rows to return.
         answer: usize,
+        /// Statement that appends an entry to the audit log, run after the others if they have changed anything.
+        trail: Option<(Sql, Vec<SqlArg>)>,
     },
+}
+
+impl WriteWork {
+    /// Returns the same writes with an entry in the audit log.
+    pub(super) fn with_audit(self, dialect: Dialect, entry: &AuditEntry) -> Result<Self, StoreError> {
+        let trail = Some(audit::insert_statement(dialect, entry)?);
+        Ok(match self {
+            Self::Commit(mut commit) => {
+                commit.audit.push(entry.clone());
+                Self::Commit(commit)
+            }
+            Self::Statement { sql, args } => Self::Script { statements: vec![(sql, args)], answer: 0, trail },
+            Self::Script { statements, answer, .. } => Self::Script { statements, answer, trail },
+        })
+    }
 }
 
 /// Outcome of a job inside a transaction that commits.
@@ -86,6 +105,7 @@ struct BatchRows<'a> {
     events: Vec<EventRow<'a>>,
     records: Vec<RecordRow<'a>>,
     effects: Vec<SettledRow>,
+    audit: Vec<AuditRow<'a>>,
 }
 
 impl<'a> BatchRows<'a> {
@@ -135,6 +155,9 @@ impl<'a> BatchRows<'a> {
             self.records.push(RecordRow::from_record(number, row, keys)?);
         }
         self.effects.extend(changes.effects.iter().map(|row| SettledRow::from_effect(number, row)));
+        for entry in &commit.audit {
+            self.audit.push(AuditRow::from_entry(Some(number), entry)?);
+        }
         Ok(())
     }
 
@@ -167,6 +190,7 @@ impl<'a> BatchRows<'a> {
             bulk_rows(&event::INSERT, &self.events),
             bulk_rows(&idempotency::UPSERT, &self.records),
             bulk_rows(&effect::SETTLE, &self.effects),
+            bulk_rows(&audit::INSERT, &self.audit),
         ];
         each.into_iter().filter_map(Result::transpose).collect()
     }
@@ -260,12 +284,23 @@ pub(super) async fn apply_jobs(
             WriteWork::Statement { sql, args } => {
                 WriteOutcome::Written(writer.run_statement(sql.clone(), args.clone()).await?)
             }
-            WriteWork::Script { statements, answer } => {
-                WriteOutcome::Written(run_all(writer, statements, *answer).await?)
+            WriteWork::Script { statements, answer, trail } => {
+                let rows = run_all(writer, statements, *answer).await?;
+                if let Some((sql, args)) = trail
+                    && has_changed(statements.get(*answer), &rows)
+                {
+                    writer.run_statement(sql.clone(), args.clone()).await?;
+                }
+                WriteOutcome::Written(rows)
             }
         });
     }
     Ok(outcomes)
+}
+
+/// Returns `false` for a statement that reports the rows that it has changed, and reports none.
+fn has_changed(statement: Option<&(Sql, Vec<SqlArg>)>, rows: &[EngineRow]) -> bool {
+    !rows.is_empty() || statement.is_none_or(|(sql, _)| !sql.contains(" RETURNING "))
 }
 
 async fn run_all(

@@ -21,8 +21,7 @@ const ORGANISATION: &str =
     "id, name, tier, write_per_minute, read_per_minute, sandbox, suspended, created_at, row_version";
 
 /// Columns of `api_keys` that a key is read from and written to, in order.
-const API_KEY: &str =
-    "id, organisation_id, label, last4, digest, scopes, expires_at, created_at, created_by";
+const API_KEY: &str = "id, organisation_id, label, last4, digest, scopes, expires_at, created_at, created_by";
 
 fn read_organisation(row: &EngineRow) -> Result<Organisation, StoreError> {
     read_columns(&mut row.read_fields("organisations"))

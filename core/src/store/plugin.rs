@@ -317,7 +317,8 @@ impl Store {
     /// [`StoreError`].
     pub async fn delete_plugin(&self, id: PluginId, now: Timestamp) -> Result<(), StoreError> {
         let name = || SqlArg::from(id.to_string());
-        let gone = "UPDATE plugins SET deleted_at = $2, secrets = '' WHERE id = $1 AND deleted_at IS NULL";
+        let gone = "UPDATE plugins SET deleted_at = $2, secrets = '' WHERE id = $1 AND deleted_at IS NULL \
+                    RETURNING id";
         let parts = "DELETE FROM plugin_parts WHERE version_id IN \
                      (SELECT v.id FROM plugin_versions v WHERE v.plugin_id = $1)";
         let closed = "UPDATE plugin_runs SET status = 'dead', next_attempt_at = NULL \

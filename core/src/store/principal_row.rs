@@ -8,16 +8,22 @@ use crate::domain::principal::{Principal, PrincipalKind};
 
 /// A principal in a column.
 #[derive(Debug, Serialize, Deserialize)]
-struct PrincipalRow<'a>(RowText<'a>, Option<RowText<'a>>, Option<RowText<'a>>);
+pub(super) struct PrincipalRow<'a>(RowText<'a>, Option<RowText<'a>>, Option<RowText<'a>>);
+
+impl<'a> PrincipalRow<'a> {
+    /// Creates the row form of a principal.
+    pub(super) fn from_principal(principal: &'a Principal) -> Self {
+        Self(
+            principal.kind.as_str().into(),
+            principal.id.as_deref().map(RowText::Borrowed),
+            principal.name.as_deref().map(RowText::Borrowed),
+        )
+    }
+}
 
 /// Returns the text of a principal's column.
 pub(super) fn principal_text(principal: &Principal) -> Result<String, StoreError> {
-    let row = PrincipalRow(
-        principal.kind.as_str().into(),
-        principal.id.as_deref().map(RowText::Borrowed),
-        principal.name.as_deref().map(RowText::Borrowed),
-    );
-    Ok(json_text(&row)?)
+    Ok(json_text(&PrincipalRow::from_principal(principal))?)
 }
 
 /// Reads the text of a principal's column.

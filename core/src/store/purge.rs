@@ -10,6 +10,7 @@ use super::dialect::Dialect;
 use super::engine::EngineRow;
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::time::Timestamp;
+use crate::ids::{AuditEntryId, ulid};
 
 /// Rows of each kind that one step removes, at most.
 const STEP_ROWS: i64 = 1000;
@@ -37,6 +38,8 @@ pub struct PurgeAges {
     pub deliveries: Duration,
     /// Runs of hooks with their logs and effects, in any state.
     pub runs: Duration,
+    /// The audit log; `None` keeps it for ever.
+    pub audit: Option<Duration>,
 }
 
 impl Default for PurgeAges {
@@ -50,6 +53,7 @@ impl Default for PurgeAges {
             events: 30 * DAY,
             deliveries: 30 * DAY,
             runs: 30 * DAY,
+            audit: None,
         }
     }
 }
@@ -115,6 +119,10 @@ pub(super) const EFFECTS: OldestRows = OldestRows {
     key: "run_id, ordinal",
     which: "created_at < $1 ORDER BY created_at LIMIT $2",
 };
+
+/// Entries of the audit log made before an id.
+pub(super) const AUDIT_ENTRIES: OldestRows =
+    OldestRows { table: "audit_entries", key: "id", which: "id < $1 ORDER BY id LIMIT $2" };
 
 impl OldestRows {
     /// Names the rows of a table for which a condition holds; the condition has the limit $2.
@@ -190,6 +198,13 @@ impl Store {
             let args = vec![now.minus_duration(age).millis().into(), STEP_ROWS.into()];
             let sql = oldest.delete_statement(self.engine.dialect());
             let rows: Vec<EngineRow> = self.writer.write_statement(sql, args).await?;
+            removed += u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        }
+        if let Some(age) = ages.audit {
+            let first = AuditEntryId::from_bits(ulid(now.minus_duration(age).millis(), 0));
+            let sql = AUDIT_ENTRIES.delete_statement(self.engine.dialect());
+            let rows =
+                self.writer.write_statement(sql, vec![first.to_string().into(), STEP_ROWS.into()]).await?;
             removed += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         }
         self.purge_unfinished_versions(now.minus_duration(UPLOAD_TIME)).await?;

@@ -295,7 +295,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete_subscription(&self, id: SubscriptionId, now: Timestamp) -> Result<(), StoreError> {
-        let gone = "UPDATE webhook_subscriptions SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
+        let gone = "UPDATE webhook_subscriptions SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL \
+                    RETURNING id";
         let closed = "UPDATE webhook_deliveries SET status = 'dead', next_attempt_at = NULL \
                       WHERE subscription_id = $1 AND next_attempt_at IS NOT NULL";
         let name = || SqlArg::from(id.to_string());

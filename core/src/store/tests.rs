@@ -4,6 +4,7 @@
 //! so (`tests/services run` provides one), else SQLite. What holds for one engine alone is in
 //! `tests/sqlite.rs` and `tests/postgres.rs`; those know their own.
 
+mod audit;
 mod commits;
 mod delivery_work;
 mod encrypted_secrets;
@@ -199,6 +200,7 @@ impl Owner {
             changes,
             events,
             records: Vec::new(),
+            audit: Vec::new(),
         };
         self.revision += 1;
         self.sequence = commit.sequence;

@@ -16,10 +16,12 @@ use tracing::Instrument as _;
 
 use super::commit_batch;
 use super::commit_batch::{WriteOutcome, WriteWork};
+use super::dialect::Dialect;
 use super::engine::{
     Engine, EngineRow, Sql, SqlArg, WriteConnection, is_deadlock, is_lost, is_silence, refuses,
 };
 use super::{AccountCommit, StoreError};
+use crate::domain::audit::AuditEntry;
 use crate::encryption::KeyRing;
 use crate::surroundings::{AwaitKind, wait_for};
 
@@ -37,6 +39,9 @@ struct WriteJob {
 #[derive(Clone)]
 pub(super) struct StoreWriter {
     jobs: mpsc::Sender<WriteJob>,
+    dialect: Dialect,
+    /// Entry of the audit log that each job of this handle leaves.
+    trail: Option<Arc<AuditEntry>>,
     failing: Arc<AtomicBool>,
     closing: CancellationToken,
     tasks: TaskTracker,
@@ -49,15 +54,21 @@ impl StoreWriter {
         let failing = Arc::new(AtomicBool::new(false));
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let dialect = engine.dialect();
         let task = WriterTask { engine, connection: Some(connection), keys, failing: failing.clone() };
         tasks.spawn(task.run_task(inbox, closing.clone()));
         tasks.close();
-        Self { jobs, failing, closing, tasks }
+        Self { jobs, dialect, trail: None, failing, closing, tasks }
     }
 
     /// Returns `true` when the last transaction failed because the database did not work.
     pub(super) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Returns a handle whose jobs leave this entry in the audit log, each in its own transaction.
+    pub(super) fn with_audit(&self, entry: AuditEntry) -> Self {
+        Self { trail: Some(Arc::new(entry)), ..self.clone() }
     }
 
     /// Writes one statement durably and returns its rows.
@@ -83,7 +94,7 @@ impl StoreWriter {
         statements: Vec<(Sql, Vec<SqlArg>)>,
         answer: usize,
     ) -> Result<Vec<EngineRow>, StoreError> {
-        self.queue_job(WriteWork::Script { statements, answer }).await
+        self.queue_job(WriteWork::Script { statements, answer, trail: None }).await
     }
 
     /// Writes one account's commit durably.
@@ -92,6 +103,10 @@ impl StoreWriter {
     }
 
     async fn queue_job(&self, work: WriteWork) -> Result<Vec<EngineRow>, StoreError> {
+        let work = match &self.trail {
+            Some(entry) => work.with_audit(self.dialect, entry)?,
+            None => work,
+        };
         let (reply, answer) = oneshot::channel();
         let closed = || StoreError::Unavailable(sqlx::Error::PoolClosed);
         wait_for(AwaitKind::Transaction, async {

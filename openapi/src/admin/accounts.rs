@@ -4,8 +4,9 @@ pub(crate) mod body;
 
 use std::sync::Arc;
 
-use kabar_actors::AccountConnection;
+use kabar_actors::{AccountConnection, audit_entry};
 use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::audit::{AuditAction, AuditTarget, AuditTargetKind};
 use kabar_core::domain::command::{AccountCommand, CommandReply};
 use kabar_core::domain::scopes::{OperatorScope, OperatorScopes};
 use kabar_core::ids::OrganisationId;
@@ -53,13 +54,13 @@ impl AccountsAdmin {
     )]
     async fn connect_account(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
         body: JsonBody<ConnectAccount>,
     ) -> Result<CreatedResponse<AccountBody>, OperationError<AccountConnectFails>> {
         let new = body::read_new(&body.value)?;
-        match self.0.directory.connect_account(org_id.0, new).await? {
+        match self.0.directory.connect_account(org_id.0, new, &operator.origin()).await? {
             AccountConnection::Connected(slot) => {
                 self.0.accounts.look_at_profile(&slot);
                 let account = slot.current_account();
@@ -84,13 +85,20 @@ impl AccountsAdmin {
         body: JsonBody<UpdateAccount>,
     ) -> Result<DataResponse<AccountBody>, OperationError<AccountUpdateFails>> {
         let is_given = |key: &str| body.value.get(key).is_some_and(|value| !value.is_null());
-        if is_given("access_token") || is_given("app_secret") {
+        let sets_secret = is_given("access_token") || is_given("app_secret");
+        if sets_secret {
             operator.require_scopes(OperatorScopes::NONE.with(OperatorScope::Secrets))?;
         }
         let found = self.0.directory.account_of_number(phone_number_id.0.as_str());
         let slot = found.ok_or_else(|| ApiError::not_found("account", "phone_number_id"))?;
-        let patch = body::read_patch(&body.value, &slot.current_account())?;
-        let reply = self.0.accounts.execute_command(&slot, AccountCommand::Configure(patch), None).await??;
+        let account = slot.current_account();
+        let patch = body::read_patch(&body.value, &account)?;
+        let action = if sets_secret { AuditAction::AccountSecretsSet } else { AuditAction::AccountUpdated };
+        let target = AuditTarget::one(AuditTargetKind::Account, &account.id);
+        let organisation = Some(account.organisation_id);
+        let entry = audit_entry(&self.0.clock, &operator.origin(), organisation, action, target);
+        let command = AccountCommand::Configure(patch);
+        let reply = self.0.accounts.execute_audited(&slot, command, entry).await??;
         let CommandReply::Account(account) = reply else { return Err(ApiError::internal_error().into()) };
         if is_given("access_token") {
             self.0.accounts.look_at_profile(&slot);

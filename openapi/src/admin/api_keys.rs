@@ -53,7 +53,7 @@ impl ApiKeysAdmin {
         body: JsonBody<CreateApiKey>,
     ) -> Result<CreatedResponse<CreatedApiKeyBody>, OperationError<ApiKeyCreateFails>> {
         let new = body::read_new(&body.value, self.0.clock.read_now())?;
-        let made = self.0.directory.create_api_key(org_id.0, new, operator.principal()).await?;
+        let made = self.0.directory.create_api_key(org_id.0, new, &operator.origin()).await?;
         let (key, secret) = made.ok_or_else(no_organisation)?;
         tracing::info!(organisation_id = %org_id.0, api_key_id = %key.id, "operator made an API key");
         Ok(CreatedResponse(CreatedApiKeyBody::from_key(&key, secret)))
@@ -88,11 +88,11 @@ impl ApiKeysAdmin {
     #[oai(path = "/admin/v1/api_keys/:key_id", method = "delete", operation_id = "revokeApiKey")]
     async fn revoke_api_key(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The key (`key_…`), not its secret.
         key_id: Path<ApiKeyId>,
     ) -> Result<NoContentResponse, OperationError<ApiKeyRevokeFails>> {
-        if !self.0.directory.revoke_api_key(key_id.0).await? {
+        if !self.0.directory.revoke_api_key(key_id.0, &operator.origin()).await? {
             return Err(ApiError::not_found("API key", "key_id").into());
         }
         tracing::info!(api_key_id = %key_id.0, "operator revoked an API key");

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use kabar_actors::AccountError;
+use kabar_actors::{AccountError, audit_entry};
 use kabar_core::cause::cause;
 use kabar_core::domain::account::PhoneNumberId;
+use kabar_core::domain::audit::{AuditAction, AuditTarget, AuditTargetKind};
 use kabar_core::domain::command::AccountCommand;
 use kabar_core::domain::stored_item::ItemPosition;
 use kabar_core::meta::stored_webhook::{RereadItems, reread_items};
@@ -103,7 +104,7 @@ impl IngestAdmin {
     )]
     async fn ingest_stored(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The connected number, by WhatsApp's id of it.
         phone_number_id: Path<PhoneNumberId>,
         /// `next_cursor` of the call before.
@@ -124,7 +125,10 @@ impl IngestAdmin {
                 ApiError::internal_error()
             })?;
         let mut body = IngestBody::from_counts(items.len(), skipped);
-        self.0.accounts.execute_command(&slot, AccountCommand::Ingest(items), None).await??;
+        let target = AuditTarget::one(AuditTargetKind::Account, &account.id);
+        let (organisation, action) = (Some(account.organisation_id), AuditAction::AccountItemsReread);
+        let entry = audit_entry(&self.0.clock, &operator.origin(), organisation, action, target);
+        self.0.accounts.execute_audited(&slot, AccountCommand::Ingest(items), entry).await??;
         let last = stored.last().filter(|_| stored.len() == ITEMS_MAX);
         body.next_cursor = last.map(|item| format!("{}:{}", item.position.digest, item.position.key));
         Ok(DataResponse(body))
@@ -139,7 +143,7 @@ impl IngestAdmin {
     #[oai(path = "/admin/v1/ingest", method = "post", operation_id = "ingestWebhook")]
     async fn ingest_webhook(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         ReplayedBody(bytes): ReplayedBody,
     ) -> Result<DataResponse<IngestBody>, OperationError<IngestFails>> {
         let probe = serde_json::from_slice::<WebhookProbe>(&bytes);
@@ -147,6 +151,8 @@ impl IngestAdmin {
             return Err(FieldError::missing_field("entry".to_owned()).into());
         }
         let counts = WhatsAppApi::new(&self.0).ingest_for_operator(bytes).await?;
+        let (action, target) = (AuditAction::WebhookReread, AuditTarget::SERVER);
+        self.0.enter_audit(&operator.origin(), None, action, target).await?;
         tracing::info!(items = counts.items, skipped = counts.skipped, "operator had a webhook read");
         Ok(DataResponse(IngestBody::from_counts(counts.items, counts.skipped)))
     }

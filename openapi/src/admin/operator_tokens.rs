@@ -59,7 +59,7 @@ impl OperatorTokensAdmin {
             let message = "there are as many operator tokens as there may be; revoke one first";
             return Err(ApiError::new(ErrorCode::PlanLimitReached, message).into());
         }
-        let (token, secret) = self.0.directory.create_operator_token(new, operator.principal()).await?;
+        let (token, secret) = self.0.directory.create_operator_token(new, &operator.origin()).await?;
         tracing::info!(operator_token_id = %token.id, "operator made an operator token");
         Ok(CreatedResponse(CreatedOperatorTokenBody::from_token(&token, secret)))
     }
@@ -96,11 +96,11 @@ impl OperatorTokensAdmin {
     )]
     async fn revoke_operator_token(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The token (`opt_…`), not its secret.
         token_id: Path<OperatorTokenId>,
     ) -> Result<NoContentResponse, OperationError<OperatorTokenRevokeFails>> {
-        if !self.0.directory.revoke_operator_token(token_id.0).await? {
+        if !self.0.directory.revoke_operator_token(token_id.0, &operator.origin()).await? {
             return Err(ApiError::not_found("operator token", "token_id").into());
         }
         tracing::info!(operator_token_id = %token_id.0, "operator revoked an operator token");

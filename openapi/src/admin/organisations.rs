@@ -53,11 +53,11 @@ impl OrganisationsAdmin {
     #[oai(path = "/admin/v1/organizations", method = "post", operation_id = "createOrganization")]
     async fn create_organization(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         body: JsonBody<CreateOrganization>,
     ) -> Result<CreatedResponse<OrganizationBody>, OperationError<OrganizationCreateFails>> {
         let new = body::read_new(&body.value)?;
-        let made = self.0.directory.create_organisation(new).await?;
+        let made = self.0.directory.create_organisation(new, &operator.origin()).await?;
         tracing::info!(organisation_id = %made.id, "operator made an organisation");
         Ok(CreatedResponse(OrganizationBody::from_organisation(&made)))
     }
@@ -103,12 +103,12 @@ impl OrganisationsAdmin {
     #[oai(path = "/admin/v1/organizations/:org_id", method = "delete", operation_id = "deleteOrganization")]
     async fn delete_organization(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
     ) -> Result<NoContentResponse, OperationError<OrganizationDeleteFails>> {
-        let (accounts, id) = (self.0.accounts.clone(), org_id.0);
-        let deleting = async move { accounts.delete_organisation(id).await };
+        let (accounts, id, origin) = (self.0.accounts.clone(), org_id.0, operator.origin());
+        let deleting = async move { accounts.delete_organisation(id, &origin).await };
         if !self.0.accounts.run_to_end(deleting).await? {
             return Err(no_organisation().into());
         }
@@ -123,13 +123,13 @@ impl OrganisationsAdmin {
     #[oai(path = "/admin/v1/organizations/:org_id", method = "patch", operation_id = "updateOrganization")]
     async fn update_organization(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
         body: JsonBody<UpdateOrganization>,
     ) -> Result<DataResponse<OrganizationBody>, OperationError<OrganizationUpdateFails>> {
         let patch = |current: &Organisation| body::read_patch(&body.value, current);
-        let updated = self.0.directory.patch_organisation(org_id.0, patch).await?;
+        let updated = self.0.directory.patch_organisation(org_id.0, patch, &operator.origin()).await?;
         let updated = updated.ok_or_else(no_organisation)??;
         let suspended = updated.suspended;
         tracing::info!(organisation_id = %updated.id, suspended, "operator changed an organisation");

@@ -101,14 +101,15 @@ impl PluginsAdmin {
     #[oai(path = "/admin/v1/plugins/:plugin_id/disable", method = "post", operation_id = "disablePlugin")]
     async fn disable_plugin(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The plugin (`plg_…`).
         plugin_id: Path<PluginId>,
         body: JsonBody<DisablePlugin>,
     ) -> Result<DataResponse<AdminPluginBody>, OperationError<AdminPluginDisableFails>> {
         let fields = BodyFields::of_body(&body.value)?;
         let reason = fields.optional_text("reason", &(1..=500))?.map(Arc::from);
-        let disabled = self.0.accounts.subscribers().disable_plugin(plugin_id.0, reason).await;
+        let origin = operator.origin();
+        let disabled = self.0.accounts.subscribers().disable_plugin(plugin_id.0, reason, &origin).await;
         let disabled = disabled.map_err(plugin_error)?;
         tracing::info!(plugin_id = %plugin_id.0, "operator disabled a plugin");
         Ok(DataResponse(AdminPluginBody::from_plugin(&disabled)))

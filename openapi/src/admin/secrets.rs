@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use kabar_actors::{AccountError, FinishedRotation, RotationError};
 use kabar_core::domain::account::Secret;
+use kabar_core::domain::audit::{AuditAction, AuditTarget};
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 
@@ -116,7 +117,7 @@ impl SecretsAdmin {
     #[oai(path = "/admin/v1/secrets/rotate", method = "post", operation_id = "rotateSecrets")]
     async fn rotate_secrets(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         body: JsonBody<RotateSecrets>,
     ) -> Result<DataResponse<SecretRotationBody>, OperationError<SecretRotateFails>> {
         let fields = BodyFields::of_body(&body.value)?;
@@ -126,6 +127,8 @@ impl SecretsAdmin {
         let done = self.0.accounts.run_to_end(rotating).await?.map_err(refusal)?;
         // What is compiled is signed under a key of the same file.
         self.0.toolchain.sweep();
+        let (action, target) = (AuditAction::SecretsRotated, AuditTarget::SERVER);
+        self.0.enter_audit(&operator.origin(), None, action, target).await?;
         tracing::info!(key_id = %done.key_id, values = done.values, "operator rotated the key of secrets");
         Ok(DataResponse(SecretRotationBody::from_rotation(&done)))
     }

@@ -38,13 +38,13 @@ impl UsersAdmin {
     #[oai(path = "/admin/v1/organizations/:org_id/users", method = "post", operation_id = "createUser")]
     async fn create_user(
         &self,
-        _operator: OperatorCaller,
+        operator: OperatorCaller,
         /// The organization.
         org_id: Path<OrganisationId>,
         body: JsonBody<CreateUser>,
     ) -> Result<CreatedResponse<UserBody>, OperationError<UserCreateFails>> {
         let new = body::read_new(&body.value)?;
-        let made = self.0.directory.create_user(org_id.0, new.name, new.email).await?;
+        let made = self.0.directory.create_user(org_id.0, new.name, new.email, &operator.origin()).await?;
         let user = made.ok_or_else(no_organisation)?;
         tracing::info!(organisation_id = %org_id.0, user_id = %user.id, "operator made a user");
         Ok(CreatedResponse(UserBody::from_user(&user)))

@@ -3,11 +3,14 @@
 //! Invariant: an operation that asks for a [`TenantCaller`], an [`OperatorCaller`] or an [`UnverifiedWebhook`] cannot run without the
 //! gateway having let one in. `route` says which class a path has, for the gateway and for the document.
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kabar_actors::{Caller, NamedOperator};
 use kabar_core::domain::account::Secret;
+use kabar_core::domain::audit::AuditOrigin;
 use kabar_core::domain::principal::Principal;
 use kabar_core::domain::scopes::{KeyScope, KeyScopes, OperatorScope, OperatorScopes};
 use kabar_core::domain::time::Timestamp;
@@ -78,14 +81,49 @@ pub(crate) fn is_shown(expected: &Secret, shown: &str) -> bool {
     bool::from(same) && !expected.reveal().is_empty()
 }
 
+/// The request of a caller, as the audit log names it.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestSource {
+    /// Address of the client; `None` where it is unknown.
+    pub(crate) ip: Option<IpAddr>,
+    /// `req_…`.
+    pub(crate) request_id: Bytes,
+}
+
+impl RequestSource {
+    /// Returns the origin of a change that this actor asks for with the request.
+    pub(crate) fn origin(&self, actor: Principal) -> AuditOrigin {
+        let request_id = String::from_utf8_lossy(&self.request_id).into();
+        AuditOrigin { actor, ip: self.ip, request_id: Some(request_id) }
+    }
+}
+
 /// The tenant that the gateway authenticated.
 #[derive(Debug, Clone)]
-pub(crate) struct TenantCaller(pub(crate) Arc<Caller>);
+pub(crate) struct TenantCaller {
+    caller: Arc<Caller>,
+    source: RequestSource,
+}
 
 impl TenantCaller {
     /// Returns the principal of the changes that the request makes.
     pub(crate) fn principal(&self) -> Principal {
         Principal::from_api_key(&self.key)
+    }
+
+    /// The holder of this key, with this request.
+    pub(super) const fn new(caller: Arc<Caller>, source: RequestSource) -> Self {
+        Self { caller, source }
+    }
+
+    /// Returns the holder of the key.
+    pub(crate) const fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// Returns the origin of the changes that the request makes.
+    pub(crate) fn origin(&self) -> AuditOrigin {
+        self.source.origin(self.principal())
     }
 }
 
@@ -93,7 +131,7 @@ impl Deref for TenantCaller {
     type Target = Caller;
 
     fn deref(&self) -> &Caller {
-        &self.0
+        &self.caller
     }
 }
 
@@ -108,17 +146,18 @@ impl<'a> FromRequest<'a> for TenantCaller {
 pub(crate) struct OperatorCaller {
     /// The named token that was shown; `None` for the token of the settings.
     token: Option<Arc<NamedOperator>>,
+    source: RequestSource,
 }
 
 impl OperatorCaller {
-    /// The operator with the token of the settings.
-    pub(super) const fn of_settings() -> Self {
-        Self { token: None }
+    /// The operator with a named token or, without one, that of the settings.
+    pub(super) const fn new(token: Option<Arc<NamedOperator>>, source: RequestSource) -> Self {
+        Self { token, source }
     }
 
-    /// The operator with a named token.
-    pub(super) const fn of_token(token: Arc<NamedOperator>) -> Self {
-        Self { token: Some(token) }
+    /// Returns the origin of the changes that the request makes.
+    pub(crate) fn origin(&self) -> AuditOrigin {
+        self.source.origin(self.principal())
     }
 
     /// Notes that the token was used.

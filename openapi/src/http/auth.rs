@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use kabar_actors::{AuthFailure, BudgetClass, Caller};
+use kabar_actors::{AuthFailure, BudgetClass, Caller, NamedOperator};
 use kabar_core::meta::signature;
 use kabar_core::meta::signature::ClaimedSignature;
 use poem::Request;
@@ -32,19 +32,23 @@ pub(super) fn admit_webhook(headers: &HeaderMap) -> Result<ClaimedSignature, Api
     shown.and_then(ClaimedSignature::parse_header).ok_or_else(invalid_signature)
 }
 
-/// Finds the operator whose token a request shows: that of the settings, or a named one.
-pub(super) fn find_operator(app: &AppState, headers: &HeaderMap) -> Result<OperatorCaller, ApiError> {
+/// Finds the named token of the operator that a request shows; `None` when it shows that of the settings.
+pub(super) fn find_operator(
+    app: &AppState,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<NamedOperator>>, ApiError> {
     let shown = bearer_token(headers).ok_or_else(missing_api_key)?;
     if is_shown(&app.settings.load().operator_token, shown) {
-        return Ok(OperatorCaller::of_settings());
+        return Ok(None);
     }
-    app.directory.find_operator(shown).map(OperatorCaller::of_token).map_err(|failure| match failure {
+    app.directory.find_operator(shown).map(Some).map_err(|failure| match failure {
         AuthFailure::Unknown => {
             ApiError::new(ErrorCode::InvalidApiKey, "this is no token of the operator, or it was revoked")
         }
         AuthFailure::Expired => {
             ApiError::new(ErrorCode::ExpiredApiKey, "this token has expired; make another one")
         }
+        other @ AuthFailure::Suspended => other.into(),
     })
 }
 
@@ -65,7 +69,8 @@ pub(super) fn admit_operator(
     request: &Request,
     visit: &mut RequestContext,
 ) -> Result<OperatorCaller, ApiError> {
-    let operator = find_operator(app, request.headers())?;
+    let token = find_operator(app, request.headers())?;
+    let operator = OperatorCaller::new(token, visit.source());
     operator.note_use(app.clock.read_now());
     let changes = request.method() != Method::GET;
     operator.require_scopes(visit.route.scope_rule().operator_scopes(changes))?;

@@ -22,16 +22,26 @@ const KEY_REFUSALS_MAX: u32 = 600;
 /// Shortest time between two log lines of one kind.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
+/// Shortest time between two entries in the audit log: strangers must not fill the database.
+const ENTER_EVERY: Duration = Duration::from_mins(1);
+
 /// Refusals of one kind of credential.
 struct RefusalRecord {
     budget: AddressBudget,
     logged_at: Option<MonotonicInstant>,
     unlogged: u64,
+    /// Time of the last entry in the audit log.
+    entered_at: Option<MonotonicInstant>,
 }
 
 impl RefusalRecord {
     fn new(per_minute: u32) -> Mutex<Self> {
-        Mutex::new(Self { budget: AddressBudget::new(per_minute), logged_at: None, unlogged: 0 })
+        Mutex::new(Self {
+            budget: AddressBudget::new(per_minute),
+            logged_at: None,
+            unlogged: 0,
+            entered_at: None,
+        })
     }
 
     /// Counts a refusal for the log. Returns the number since the last line when a line is due.
@@ -42,6 +52,15 @@ impl RefusalRecord {
             self.logged_at = Some(now);
             std::mem::take(&mut self.unlogged)
         })
+    }
+
+    /// Returns `true` when an entry in the audit log is due.
+    fn sample_entry(&mut self, now: MonotonicInstant) -> bool {
+        let is_due = self.entered_at.is_none_or(|last| now.saturating_since(last) >= Some(ENTER_EVERY));
+        if is_due {
+            self.entered_at = Some(now);
+        }
+        is_due
     }
 }
 
@@ -70,10 +89,10 @@ impl AuthRefusals {
         wait.map_or(Ok(()), |seconds| Err(too_many_refusals("operator tokens", seconds)))
     }
 
-    /// Notes the refusal of a request to the operator's API. Returns the answer.
-    pub(super) fn note_operator_refusal(&self, address: AddressBlock, refusal: ApiError) -> ApiError {
-        if !is_wrong_secret(&refusal) {
-            return refusal;
+    /// Notes the refusal of a request to the operator's API. Returns `true` when the audit log is due an entry.
+    pub(super) fn note_operator_refusal(&self, address: AddressBlock, refusal: &ApiError) -> bool {
+        if !is_wrong_secret(refusal) {
+            return false;
         }
         self.metrics.operator_refusals.inc();
         let mut record = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +100,7 @@ impl AuthRefusals {
         if let Some(refused) = record.sample_line(self.clock.monotonic_now()) {
             tracing::warn!(%address, refused, "wrong operator token");
         }
-        refusal
+        record.sample_entry(self.clock.monotonic_now())
     }
 
     /// Notes the refusal of a tenant's request. Returns the answer: the refusal, or 429 beyond the budget.
@@ -121,5 +140,8 @@ mod tests {
         assert_eq!(record.sample_line(at(6)), None);
         assert_eq!(record.sample_line(at(10_004)), None);
         assert_eq!(record.sample_line(at(10_005)), Some(3));
+        assert!(
+            record.sample_entry(at(5)) && !record.sample_entry(at(60_004)) && record.sample_entry(at(60_005))
+        );
     }
 }

@@ -19,7 +19,7 @@ use tracing::field::{Empty, display};
 use super::compression::ContentCoding;
 use super::route::{Route, SurfaceScope};
 use super::sender::RequestSender;
-use crate::http::access::OperatorCaller;
+use crate::http::access::{OperatorCaller, RequestSource};
 use crate::rest::prefer::WaitPreference;
 
 /// Facts about a request, known once its head is read.
@@ -86,6 +86,11 @@ impl RequestContext {
             foreign: false,
             span,
         }
+    }
+
+    /// Returns the request as the audit log names it.
+    pub(super) fn source(&self) -> RequestSource {
+        RequestSource { ip: self.sender.client(), request_id: self.request_id.clone() }
     }
 
     /// Notes the tenant of the request in its span.

@@ -179,7 +179,7 @@ impl Gateway {
             }
             let mut again = kept.to_request();
             if let Some(admitted) = &visit.admitted {
-                again.set_data(TenantCaller(admitted.caller.clone()));
+                again.set_data(TenantCaller::new(admitted.caller.clone(), visit.source()));
             }
             if let Some(operator) = &visit.operator {
                 again.set_data(operator.clone());

@@ -166,17 +166,16 @@ impl Gateway {
                     request.set_data(MeantAccounts(proof.accounts.clone()));
                 }
             }
-            AccessClass::Operator => {
-                let operator = super::auth::admit_operator(&self.app, request, visit)
-                    .map_err(|refusal| self.refusals.note_operator_refusal(client, refusal))?;
-                request.set_data(operator);
-            }
+            AccessClass::Operator => match super::auth::admit_operator(&self.app, request, visit) {
+                Ok(operator) => request.set_data(operator),
+                Err(refusal) => return Err(self.refuse_operator(visit, refusal).await),
+            },
             AccessClass::Tenant => {
                 let caller = super::auth::admit_tenant(&self.app, request, visit)
                     .await
                     .map_err(|refusal| self.refusals.note_key_refusal(client, refusal))?;
                 self.note_account(request, visit, &caller);
-                request.set_data(TenantCaller(caller));
+                request.set_data(TenantCaller::new(caller, visit.source()));
             }
         }
         Ok(())

@@ -169,6 +169,7 @@ resources! {
 
     Me: Tenant, Free, Json, ResponseOrigin::Operation, ["v1" "me"];
     Users: Tenant, Inbox, Json, ResponseOrigin::Operation, ["v1" "users"];
+    Audit: Tenant, Inbox, Json, ResponseOrigin::Operation, ["v1" "audit"];
     Accounts: Tenant, Inbox, Json, ResponseOrigin::Operation, ["v1" "accounts"];
 
     Plugins: Tenant, Plugins, Json, ResponseOrigin::Directory, ["v1" "plugins"];
@@ -220,13 +221,14 @@ resources! {
         ["admin" "v1" "organizations" {org_id} "users"];
     OrganisationAccounts: Operator, Secret, Json, ResponseOrigin::Directory,
         ["admin" "v1" "organizations" {org_id} "accounts"];
-    ApiKey: Operator, Managed, Json, ResponseOrigin::Operation, ["admin" "v1" "api_keys" {key_id}];
+    ApiKey: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "api_keys" {key_id}];
     ConnectedAccount: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "accounts" {phone_number_id}];
     StoredIngest: Operator, Managed, Json, ResponseOrigin::Directory,
         ["admin" "v1" "accounts" {phone_number_id} "ingest"];
     Ingest: Operator, Managed, Webhook, ResponseOrigin::Directory, ["admin" "v1" "ingest"];
     OperatorTokens: Operator, Secret, Json, ResponseOrigin::Directory, ["admin" "v1" "operator_tokens"];
     OperatorToken: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "operator_tokens" {token_id}];
+    AuditLog: Operator, Managed, Json, ResponseOrigin::Operation, ["admin" "v1" "audit"];
     Actors: Operator, Managed, Json, ResponseOrigin::Operation, ["admin" "v1" "actors"];
     AllPlugins: Operator, Managed, Json, ResponseOrigin::Directory, ["admin" "v1" "plugins"];
     SecretRotation: Operator, Secret, Json, ResponseOrigin::Operation, ["admin" "v1" "secrets" "rotate"];

@@ -4,6 +4,7 @@
 //! given at most once and never empty; unknown parameters are ignored. poem-openapi's own `Path` and `Query`
 //! are not used: their errors have no codes, and their pattern validators compile an expression per request.
 
+mod audit_kinds;
 mod kinds;
 mod percent;
 
@@ -13,6 +14,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::rest::error::{ApiError, ErrorCode};
 
+pub(crate) use audit_kinds::AnyId;
 pub(crate) use kinds::id_pattern;
 pub(crate) use kinds::{CursorText, OpaqueText, SearchText, SequenceNumber};
 

@@ -7,10 +7,12 @@ mod whatsapp;
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use kabar_core::domain::account::{AccountStatus, PhoneNumberId};
 use kabar_core::domain::allowed_hosts::HostPattern;
+use kabar_core::domain::audit::{AuditAction, AuditTargetKind};
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::delivery::DeliveryStatus;
 use kabar_core::domain::effect::EffectStatus;
@@ -28,8 +30,9 @@ use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::subscription::{SubscriptionStatus, WebhookFormat};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OperatorTokenId,
-    OrganisationId, PluginId, PluginVersionId, RunId, SigningSecretId, SubscriptionId, UserId,
+    AccountId, ApiKeyId, AuditEntryId, ContactId, ConversationId, DeliveryId, EventId, MessageId,
+    OperatorTokenId, OrganisationId, PluginId, PluginVersionId, RunId, SigningSecretId, SubscriptionId,
+    UserId,
 };
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -119,6 +122,36 @@ impl WireText for HostPattern {
     }
 }
 
+impl WireText for IpAddr {
+    fn text(&self) -> impl Display + '_ {
+        self
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema { example: Some("203.0.113.7".into()), ..text() }
+    }
+}
+
+impl WireText for AuditAction {
+    fn text(&self) -> impl Display + '_ {
+        self.as_str()
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema { example: Some(Self::ApiKeyCreated.as_str().into()), ..text() }
+    }
+}
+
+impl WireText for AuditTargetKind {
+    fn text(&self) -> impl Display + '_ {
+        self.as_str()
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema { example: Some(Self::ApiKey.as_str().into()), ..text() }
+    }
+}
+
 impl WireText for Timestamp {
     fn text(&self) -> impl Display + '_ {
         self
@@ -177,6 +210,7 @@ shown_ids!(
     OrganisationId,
     ApiKeyId,
     OperatorTokenId,
+    AuditEntryId,
     EventId,
     SubscriptionId,
     SigningSecretId,

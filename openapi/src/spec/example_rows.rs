@@ -15,21 +15,20 @@ use kabar_core::domain::identity::{ContactKind, Identity, Party, UserId as Whats
 use kabar_core::domain::key_values::{KeyValues, KvReads, KvWrite};
 use kabar_core::domain::message::{Direction, Message, MessageKind};
 use kabar_core::domain::message_details::{MessageDetails, MessageSource};
-use kabar_core::domain::operator_token::OperatorToken;
 use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, User};
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::plugin::{Plugin, PluginHealth, PluginVersion};
 use kabar_core::domain::principal::Principal;
 use kabar_core::domain::row_version::RowVersion;
 use kabar_core::domain::run::{HookReport, LogLevel, LogLine, Run, RunLog, RunUsage};
-use kabar_core::domain::scopes::{KeyScope, KeyScopes, OperatorScope, OperatorScopes};
+use kabar_core::domain::scopes::{KeyScope, KeyScopes};
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
 use kabar_core::domain::subscriber::SubscriberId;
 use kabar_core::domain::subscription::{SigningSecret, Subscription, SubscriptionStatus, WebhookFormat};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OperatorTokenId,
-    OrganisationId, PluginId, PluginVersionId, RunLogId, SigningSecretId, SubscriptionId, UserId, ulid,
+    AccountId, ApiKeyId, ContactId, ConversationId, DeliveryId, EventId, MessageId, OrganisationId, PluginId,
+    PluginVersionId, RunLogId, SigningSecretId, SubscriptionId, UserId, ulid,
 };
 use kabar_core::ports::AttemptResult;
 
@@ -38,11 +37,11 @@ const NOON_MS: i64 = 1_781_866_800_000;
 /// Random part of the examples' ids.
 const NOISE: u128 = 0x5d13_7a2c_94e8_61b0_f3c7;
 
-fn example_time(offset_ms: i64) -> Timestamp {
+pub(super) fn example_time(offset_ms: i64) -> Timestamp {
     Timestamp::from_millis(NOON_MS + offset_ms)
 }
 
-fn id_bits(offset_ms: i64) -> u128 {
+pub(super) fn id_bits(offset_ms: i64) -> u128 {
     ulid(NOON_MS + offset_ms, NOISE)
 }
 
@@ -88,19 +87,6 @@ pub(crate) fn example_organisation() -> Organisation {
         suspended: false,
         created_at: example_time(-10_000),
         row_version: RowVersion::FIRST,
-    }
-}
-
-pub(crate) fn operator_token() -> OperatorToken {
-    OperatorToken {
-        id: OperatorTokenId::from_bits(id_bits(-9_800)),
-        name: "Rani".into(),
-        last4: "w4Rt".into(),
-        digest: [0; 32],
-        scopes: OperatorScopes::NONE.with(OperatorScope::Read).with(OperatorScope::Manage),
-        expires_at: None,
-        created_by: Principal::OPERATOR,
-        created_at: example_time(-9_800),
     }
 }
 

@@ -6,8 +6,9 @@ pub(crate) mod write;
 
 use std::sync::Arc;
 
-use kabar_actors::ReadQuery;
+use kabar_actors::{ReadQuery, audit_entry};
 use kabar_core::domain::account::{Account, PhoneNumberId};
+use kabar_core::domain::audit::{AuditAction, AuditTarget, AuditTargetKind};
 use kabar_core::domain::command::{AccountCommand, CommandRefusal, CommandReply};
 use kabar_core::domain::identity::UserId;
 use kabar_core::domain::page::{ContactQuery, PageLimit};
@@ -181,6 +182,9 @@ impl ContactsApi {
         let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
         let found = ContactExport::begin(self.0.store.clone(), slot.current_account(), contact_id.0).await?;
         let export = found.ok_or_else(|| ApiError::not_found("contact", "contact_id"))?;
+        let (organisation, action) = (Some(tenant.key.organisation_id), AuditAction::ContactExported);
+        let target = AuditTarget::one(AuditTargetKind::Contact, &contact_id.0);
+        self.0.enter_audit(&tenant.origin(), organisation, action, target).await?;
         Ok(ContactExportResponse::from_export(export))
     }
 
@@ -205,7 +209,10 @@ impl ContactsApi {
         contact_id: Path<ContactId>,
     ) -> Result<NoContentResponse, OperationError<DeleteFails>> {
         let slot = self.0.find_account(&tenant, &phone_number_id.0)?;
-        self.0.accounts.execute_command(&slot, AccountCommand::DeleteContact(contact_id.0), None).await??;
+        let target = AuditTarget::one(AuditTargetKind::Contact, &contact_id.0);
+        let (organisation, action) = (Some(tenant.key.organisation_id), AuditAction::ContactDeleted);
+        let entry = audit_entry(&self.0.clock, &tenant.origin(), organisation, action, target);
+        self.0.accounts.execute_audited(&slot, AccountCommand::DeleteContact(contact_id.0), entry).await??;
         Ok(NoContentResponse)
     }
 

@@ -114,7 +114,7 @@ impl EventsApi {
             types: types.0.unwrap_or_else(EventTypes::all_types),
             limit: stream::stream_batch(),
         };
-        let opened = self.0.accounts.open_stream(&slot, &tenant.0, query).await;
+        let opened = self.0.accounts.open_stream(&slot, tenant.caller(), query).await;
         Ok(StreamedEvents::from_stream(opened.map_err(refusal)?))
     }
 }

@@ -107,7 +107,7 @@ impl PluginsApi {
         let organisation = tenant.key.organisation_id;
         let make = async {
             let new = write::read_new(&self.0, &tenant, &body.value)?;
-            let made = self.0.accounts.subscribers().create_plugin(organisation, new).await;
+            let made = self.0.accounts.subscribers().create_plugin(organisation, new, &tenant.origin()).await;
             made.map(|plugin| PluginBody::from_plugin(&plugin)).map_err(plugin_error)
         };
         Ok(once_beside(&self.0, &tenant, &call, &body.value, StatusCode::CREATED, make).await?.into())
@@ -162,7 +162,8 @@ impl PluginsApi {
         let organisation = tenant.key.organisation_id;
         find_plugin(&self.0, &tenant, plugin_id.0)?;
         let patch = write::read_patch(&self.0, organisation, &body.value)?;
-        let patched = self.0.accounts.subscribers().patch_plugin(organisation, plugin_id.0, patch).await;
+        let (subscribers, origin) = (self.0.accounts.subscribers(), tenant.origin());
+        let patched = subscribers.patch_plugin(organisation, plugin_id.0, patch, &origin).await;
         let patched = patched.map_err(plugin_error)?;
         Ok(DataResponse(PluginBody::from_plugin(&patched)))
     }
@@ -178,7 +179,8 @@ impl PluginsApi {
         plugin_id: Path<PluginId>,
     ) -> Result<NoContentResponse, OperationError<PluginDeleteFails>> {
         let subscribers = self.0.accounts.subscribers();
-        let deleted = subscribers.delete_plugin(tenant.key.organisation_id, plugin_id.0).await;
+        let (organisation, origin) = (tenant.key.organisation_id, tenant.origin());
+        let deleted = subscribers.delete_plugin(organisation, plugin_id.0, &origin).await;
         deleted.map_err(plugin_error)?;
         self.0.toolchain.sweep();
         Ok(NoContentResponse)

@@ -136,9 +136,11 @@ impl WebhookDeliveriesApi {
             show: |row| OpenEnvelope::from_value(&WebhookDeliveryBody::from_delivery(row)),
         };
         let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let origin = tenant.origin();
         let work = |claim| {
             Ok(async move {
-                let replayed = dispatcher.replay_delivery(organisation, delivery_id.0, claim).await?;
+                let replayed =
+                    dispatcher.replay_delivery(organisation, delivery_id.0, &origin, claim).await?;
                 Ok(replayed.ok_or_else(no_delivery))
             })
         };
@@ -166,10 +168,11 @@ impl WebhookDeliveriesApi {
             show: |replayed| OpenEnvelope::from_value(&BulkReplayedBody::from_replayed(*replayed)),
         };
         let (dispatcher, organisation) = (self.0.accounts.dispatcher().clone(), tenant.key.organisation_id);
+        let origin = tenant.origin();
         let work = |claim| {
             let filter = body::read_filter(&body.value, organisation)?;
             Ok(async move {
-                let replayed = dispatcher.replay_many(&filter, claim).await?;
+                let replayed = dispatcher.replay_many(&filter, &origin, claim).await?;
                 Ok(replayed.ok_or_else(|| ApiError::not_found("webhook subscription", "subscription_id")))
             })
         };

@@ -110,12 +110,12 @@ impl WebhookSubscriptionsApi {
             show: |made| OpenEnvelope::from_value(&CreatedWebhookSubscriptionBody::from_subscription(made)),
         };
         let (subscribers, organisation) = (self.0.accounts.subscribers().clone(), tenant.key.organisation_id);
-        let outbound = &self.0.outbound;
+        let (outbound, origin) = (&self.0.outbound, tenant.origin());
         let work = |claim| {
             let new = write::read_new(&body.value, outbound, tenant.principal())?;
-            Ok(
-                async move { separate_failure(subscribers.create_subscription(organisation, new, claim).await) },
-            )
+            Ok(async move {
+                separate_failure(subscribers.create_subscription(organisation, new, &origin, claim).await)
+            })
         };
         Ok(once_of(&self.0, &tenant, &call, &body.value, work, FORM).await?.into())
     }
@@ -185,8 +185,8 @@ impl WebhookSubscriptionsApi {
         // With an unknown id the response is 404, whatever errors the body has.
         subscribers.find_subscription(organisation, subscription_id.0).ok_or_else(no_subscription)?;
         let patch = write::read_patch(&body.value, &self.0.outbound)?;
-        let (own, id) = (subscribers.clone(), subscription_id.0);
-        let patching = async move { own.patch_subscription(organisation, id, patch).await };
+        let (own, id, origin) = (subscribers.clone(), subscription_id.0, tenant.origin());
+        let patching = async move { own.patch_subscription(organisation, id, patch, &origin).await };
         let patched = self.0.accounts.run_to_end(patching).await.map_err(subscription_error)?;
         Ok(DataResponse(WebhookSubscriptionBody::from_subscription(&patched, self.0.clock.read_now())))
     }
@@ -207,8 +207,8 @@ impl WebhookSubscriptionsApi {
         subscription_id: Path<SubscriptionId>,
     ) -> Result<NoContentResponse, OperationError<SubscriptionDeleteFails>> {
         let subscribers = self.0.accounts.subscribers().clone();
-        let (organisation, id) = (tenant.key.organisation_id, subscription_id.0);
-        let deleting = async move { subscribers.delete_subscription(organisation, id).await };
+        let (organisation, id, origin) = (tenant.key.organisation_id, subscription_id.0, tenant.origin());
+        let deleting = async move { subscribers.delete_subscription(organisation, id, &origin).await };
         self.0.accounts.run_to_end(deleting).await.map_err(subscription_error)?;
         Ok(NoContentResponse)
     }
@@ -239,14 +239,13 @@ impl WebhookSubscriptionsApi {
             },
         };
         let (subscribers, organisation) = (self.0.accounts.subscribers().clone(), tenant.key.organisation_id);
-        let (id, creator) = (subscription_id.0, tenant.principal());
+        let (id, origin) = (subscription_id.0, tenant.origin());
         let work = |claim| {
             subscribers.find_subscription(organisation, id).ok_or_else(no_subscription)?;
             let older_for = write::read_older_for(&body.value)?;
             Ok(async move {
-                separate_failure(
-                    subscribers.add_signing_secret(organisation, id, older_for, creator, claim).await,
-                )
+                let added = subscribers.add_signing_secret(organisation, id, older_for, &origin, claim);
+                separate_failure(added.await)
             })
         };
         Ok(once_of(&self.0, &tenant, &call, &body.value, work, FORM).await?.into())
@@ -277,14 +276,14 @@ impl WebhookSubscriptionsApi {
             show: |replayed| OpenEnvelope::from_value(&ReplayedEventsBody::from_replayed(*replayed)),
         };
         let dispatcher = self.0.accounts.dispatcher().clone();
-        let id = subscription_id.0;
+        let (id, origin) = (subscription_id.0, tenant.origin());
         let work = |claim| {
             let subscribers = self.0.accounts.subscribers();
             subscribers.find_subscription(tenant.key.organisation_id, id).ok_or_else(no_subscription)?;
             let part = write::read_part(&body.value)?;
             let slot = self.0.find_account(&tenant, &part.phone_number_id)?;
             Ok(async move {
-                let replayed = dispatcher.replay_log(id, &slot, (part.from, part.to), claim).await;
+                let replayed = dispatcher.replay_log(id, &slot, (part.from, part.to), &origin, claim).await;
                 match replayed {
                     Ok(replayed) => Ok(replayed.ok_or_else(no_subscription)),
                     // An error that the operation decides, not a failure of the server.

@@ -177,6 +177,7 @@ impl Seeder {
             changes,
             events: Vec::new(),
             records: Vec::new(),
+            audit: Vec::new(),
         };
         self.store.commit(commit).await?;
         seat.revision += 1;

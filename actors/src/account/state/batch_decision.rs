@@ -152,7 +152,7 @@ impl AccountState {
         }
         let account = self.account_id();
         for work in batch {
-            let lost_key = match &work.claim {
+            let lost_key = match &work.records.claim {
                 Some(claim) => claim.is_lost().await,
                 None => false,
             };

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kabar_core::cause::cause;
+use kabar_core::domain::audit::AuditEntry;
+use kabar_core::domain::command::{CommandRefusal, CommandReply};
 use kabar_core::domain::draft::AccountChanges;
 use kabar_core::domain::event::{Event, EventKind, EventTypes};
 use kabar_core::domain::log::NewestEvents;
@@ -18,7 +20,7 @@ use tracing::Instrument as _;
 use super::AccountState;
 use super::batch_decision::{BatchDecision, BatchError};
 use crate::account::command_info::{IdentityCounts, count_items, moves_of};
-use crate::account::message::{CommandVerdict, QueuedCommand};
+use crate::account::message::{CommandRecords, CommandVerdict, QueuedCommand};
 use crate::account::sender::SenderMessage;
 use crate::error::AccountError;
 use crate::view::AccountView;
@@ -28,6 +30,33 @@ const ITEMS_MAX: usize = 1000;
 /// Longest wait of a commit for the account clock. Behind a clock that was set back by more, the account clock
 /// runs ahead instead, one millisecond per commit.
 const CLOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Records of a batch beside its changes.
+struct CommitRecords {
+    answers: Vec<IdempotencyRecord>,
+    audit: Vec<AuditEntry>,
+}
+
+impl CommitRecords {
+    /// Collects the answers of the commands that have a key, and the entries of those that were not refused.
+    fn of_batch(
+        batch: &[QueuedCommand],
+        results: &[Result<CommandReply, CommandRefusal>],
+        at: Timestamp,
+    ) -> Self {
+        let decided = || batch.iter().map(|work| &work.records).zip(results);
+        let answer =
+            |(records, result): (&CommandRecords, &_)| Some(records.claim.as_ref()?.build_record(result, at));
+        let entry = |(records, result): (&CommandRecords, &Result<_, _>)| {
+            records.trail.as_deref().filter(|_| result.is_ok()).cloned()
+        };
+        Self { answers: decided().filter_map(answer).collect(), audit: decided().filter_map(entry).collect() }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.audit.is_empty()
+    }
+}
 
 impl AccountState {
     fn take_batch(&mut self) -> Vec<QueuedCommand> {
@@ -98,9 +127,7 @@ impl AccountState {
         if changes.skipped_erased > 0 {
             self.context().metrics.note_skipped_items("erased", "", changes.skipped_erased);
         }
-        let claims = batch.iter().zip(&results);
-        let records: Vec<_> =
-            claims.filter_map(|(work, result)| Some(work.claim.as_ref()?.build_record(result, at))).collect();
+        let records = CommitRecords::of_batch(&batch, &results, at);
         let committed = if changes.is_empty() && records.is_empty() {
             self.send_receipts(&changes).await;
             Ok(())
@@ -146,7 +173,7 @@ impl AccountState {
         view: &AccountView,
         at: Timestamp,
         mut changes: AccountChanges,
-        records: Vec<IdempotencyRecord>,
+        records: CommitRecords,
     ) -> Result<(), StoreError> {
         let mut sequence = view.sequence;
         let types: EventTypes = changes.events.iter().map(EventKind::event_type).collect();
@@ -166,7 +193,8 @@ impl AccountState {
             at,
             changes: changes.clone(),
             events,
-            records,
+            records: records.answers,
+            audit: records.audit,
         };
         self.parts.loaded.begin_commit();
         match self.context().store.commit(commit).await {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, PhoneNumberId, Secret};
+use kabar_core::domain::audit::AuditOrigin;
 use kabar_core::domain::command::{AccountCommand, CommandReply, ConversationPatch};
 use kabar_core::domain::conversation::ConversationStatus;
 use kabar_core::domain::etag;
@@ -111,7 +112,7 @@ impl AccountFixture {
             limits: PriceTier::Pro.default_limits(),
             sandbox: true,
         };
-        let organisation = directory.create_organisation(new).await.unwrap().id;
+        let organisation = directory.create_organisation(new, &AuditOrigin::SYSTEM).await.unwrap().id;
         let account = NewAccount {
             phone_number_id: PhoneNumberId::parse("106540352242922").unwrap(),
             phone: Phone::parse("+15550100922").unwrap(),
@@ -120,7 +121,7 @@ impl AccountFixture {
             access_token: Secret::new("t"),
             app_secret: None,
         };
-        let connected = directory.connect_account(organisation, account).await.unwrap();
+        let connected = directory.connect_account(organisation, account, &AuditOrigin::SYSTEM).await.unwrap();
         let AccountConnection::Connected(entry) = connected else { panic!("{connected:?}") };
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let renders = Arc::new(AtomicU64::new(0));

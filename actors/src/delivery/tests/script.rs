@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use kabar_core::domain::allowed_hosts::AllowedHosts;
+use kabar_core::domain::audit::AuditOrigin;
 use kabar_core::domain::delivery::{AttemptOutcome, Delivery, DeliveryStatus};
 use kabar_core::domain::event::EventType;
 use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, PageLimit, RunQuery};
@@ -211,7 +212,10 @@ impl Stage {
             description: None,
             created_by: Principal::SYSTEM,
         };
-        self.subscribers().create_subscription(self.fixture.organisation, new, None).await.unwrap()
+        self.subscribers()
+            .create_subscription(self.fixture.organisation, new, &AuditOrigin::SYSTEM, None)
+            .await
+            .unwrap()
     }
 
     /// A plugin that wants inbound messages, and a version of it that runs.
@@ -229,7 +233,7 @@ impl Stage {
             created_by: Principal::SYSTEM,
         };
         let (subscribers, organisation) = (self.subscribers(), self.fixture.organisation);
-        let plugin = subscribers.create_plugin(organisation, new).await.unwrap();
+        let plugin = subscribers.create_plugin(organisation, new, &AuditOrigin::SYSTEM).await.unwrap();
         let version = PluginVersion {
             id: subscribers.next_version_id().await,
             plugin_id: plugin.id,
@@ -242,8 +246,8 @@ impl Stage {
             created_by: Principal::SYSTEM,
         };
         let wasm = bytes::Bytes::from_static(b"w");
-        subscribers.add_plugin_version(organisation, &version, &wasm).await.unwrap();
-        subscribers.activate_plugin(organisation, plugin.id, version.id).await.unwrap()
+        subscribers.add_plugin_version(organisation, &version, &wasm, &AuditOrigin::SYSTEM).await.unwrap();
+        subscribers.activate_plugin(organisation, plugin.id, version.id, &AuditOrigin::SYSTEM).await.unwrap()
     }
 
     /// A plugin's runs, newest first.
@@ -265,7 +269,10 @@ impl Stage {
 
     pub(super) async fn set(&self, id: SubscriptionId, status: SubscriptionStatus) {
         let patch = SubscriptionPatch { status: Some(status), ..SubscriptionPatch::default() };
-        let patched = self.subscribers().patch_subscription(self.fixture.organisation, id, patch).await;
+        let patched = self
+            .subscribers()
+            .patch_subscription(self.fixture.organisation, id, patch, &AuditOrigin::SYSTEM)
+            .await;
         assert_eq!(patched.unwrap().status, status);
     }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use kabar_core::domain::audit::AuditOrigin;
 use kabar_core::domain::delivery::{AttemptOutcome, DeliveryStatus};
 use kabar_core::domain::run::Run;
 
@@ -15,7 +16,8 @@ async fn suspend(stage: &Stage, suspended: bool) {
     let patch = OrganisationPatch { suspended: Some(suspended), ..OrganisationPatch::default() };
     let decide = |_: &_| Ok::<_, Infallible>(patch.clone());
     let directory = &stage.dispatcher().0.directory;
-    let patched = directory.patch_organisation(stage.fixture.organisation, decide).await;
+    let patched =
+        directory.patch_organisation(stage.fixture.organisation, decide, &AuditOrigin::SYSTEM).await;
     assert_eq!(patched.unwrap().unwrap().unwrap().suspended, suspended);
 }
 

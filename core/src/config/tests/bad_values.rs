@@ -1,7 +1,7 @@
 //! Values that the settings refuse.
 
 /// A bad value of each setting that has any.
-pub(super) const BAD_VALUES: [(&str, &str); 67] = [
+pub(super) const BAD_VALUES: [(&str, &str); 68] = [
     ("listen", "8080"),
     ("public_url", "kabar.example.com"),
     ("health_listen", "9090"),
@@ -25,6 +25,7 @@ pub(super) const BAD_VALUES: [(&str, &str); 67] = [
     ("outbound.allow_loopback", "maybe"),
     ("events.retention_days", "0"),
     ("retention.raw_days", "0"),
+    ("retention.audit_days", "0"),
     ("retention.events_days", "0"),
     ("retention.messages_days", "0"),
     ("hooks.cpu_ms", "0"),

@@ -31,7 +31,7 @@ pub(in crate::store) const OF_ACCOUNT: [OldestRows; 9] = [
 ];
 
 /// Tables of an organisation: of $1, at most $2 rows. What names another table's rows comes before that table.
-pub(in crate::store) const OF_ORGANISATION: [OldestRows; 13] = [
+pub(in crate::store) const OF_ORGANISATION: [OldestRows; 15] = [
     OldestRows::matching(
         "plugin_run_logs",
         "id",
@@ -74,7 +74,14 @@ pub(in crate::store) const OF_ORGANISATION: [OldestRows; 13] = [
     OldestRows::matching("plugins", "id", "organisation_id = $1 LIMIT $2"),
     OldestRows::matching("idempotency_records", "organisation_id, key", "organisation_id = $1 LIMIT $2"),
     OldestRows::matching("users", "id", "organisation_id = $1 LIMIT $2"),
+    OldestRows::matching(
+        "credential_uses",
+        "credential",
+        "credential IN (SELECT k.id FROM api_keys k WHERE k.organisation_id = $1) LIMIT $2",
+    ),
     OldestRows::matching("api_keys", "id", "organisation_id = $1 LIMIT $2"),
+    // What operators did with the tenant stays: it has ids only, and names of operators.
+    OldestRows::matching("audit_entries", "id", "organisation_id = $1 AND actor_kind <> 'operator' LIMIT $2"),
 ];
 
 /// Some runs of the organisation $1.

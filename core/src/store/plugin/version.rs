@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{text_of, to_json};
+use crate::domain::audit::AuditEntry;
 use crate::domain::plugin::{PluginVersion, VERSIONS_KEPT};
 use crate::domain::time::Timestamp;
 use crate::ids::{PluginId, PluginVersionId};
@@ -60,7 +61,7 @@ fn read_whole(count: u64) -> i64 {
 }
 
 impl Store {
-    /// Inserts a version with its bytes, part by part. `false`, and nothing is written, when the components of the
+    /// Inserts a version with its bytes, part by part, and leaves this entry in the audit log with the last one. `false`, and nothing is written, when the components of the
     /// organisation would have more than `bytes_max`; those of this plugin count only if they are `spared`,
     /// because [`Store::trim_plugin_versions`] removes the others.
     ///
@@ -72,6 +73,7 @@ impl Store {
         wasm: &Bytes,
         spared: &[PluginVersionId],
         bytes_max: u64,
+        entry: &AuditEntry,
     ) -> Result<bool, StoreError> {
         let names = |names: &[Arc<str>]| text_of(&names.iter().map(|name| &**name).collect::<Vec<_>>());
         let kept = self.engine.dialect().in_texts(10);
@@ -108,7 +110,8 @@ impl Store {
             part += 1;
         }
         let sql = "UPDATE plugin_versions SET whole = 1 WHERE id = $1";
-        self.writer.write_statement(sql, vec![one.id.to_string().into()]).await?;
+        let whole = self.writer.with_audit(entry.clone());
+        whole.write_statement(sql, vec![one.id.to_string().into()]).await?;
         Ok(true)
     }
 

@@ -2,6 +2,7 @@
 
 use super::identifiers::user_id;
 use super::*;
+use crate::domain::audit::{AuditAction, AuditFilter, AuditQuery};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::EventType;
 use crate::domain::identity::IdentifierKey;
@@ -10,14 +11,14 @@ use crate::domain::page::{
     RunLogQuery, RunQuery,
 };
 use crate::domain::row_needs::RowNeeds;
-use crate::ids::{DeliveryId, PluginId, RunId, RunLogId, SubscriptionId};
+use crate::ids::{AuditEntryId, DeliveryId, PluginId, RunId, RunLogId, SubscriptionId};
 use crate::store::DeliveryWork;
 use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
-    account, contact as contacts, conversation as conversations, delivery, delivery_body, delivery_work,
-    effect, event, loaded_rows, merge, message as messages, message_progress, parked_item, purge, raw_item,
-    run, send_queue,
+    account, audit, contact as contacts, conversation as conversations, delivery, delivery_body,
+    delivery_work, effect, event, loaded_rows, merge, message as messages, message_progress, parked_item,
+    purge, raw_item, run, send_queue,
 };
 
 pub(super) async fn sqlite() -> (Store, Guard) {
@@ -323,4 +324,26 @@ async fn the_log_is_read_along_its_key() {
     let oldest = plan(&store, (event::oldest_statement().to_owned(), vec![1.into()])).await;
     assert!(oldest.contains("(account=?)"), "{oldest}");
     assert!(!format!("{part}{oldest}").contains("TEMP B-TREE"));
+}
+
+#[tokio::test]
+async fn pages_of_the_audit_log_walk_along_an_index() {
+    let (store, _guard) = sqlite().await;
+    for bits in 0..128_u32 {
+        let id = |text: &str| Some(Arc::<str>::from(text));
+        let filter = AuditFilter {
+            organisation_id: when(bits, 0, OrganisationId::from_bits(1)),
+            actor_id: when(bits, 1, id("a")).flatten(),
+            action: when(bits, 2, AuditAction::UserCreated),
+            target_id: when(bits, 3, id("t")).flatten(),
+            created_after: when(bits, 4, at(1)),
+            created_before: when(bits, 5, at(2)),
+            hides_operators: bits & 1 == 1,
+        };
+        let after = when(bits, 6, AuditEntryId::from_bits(1));
+        let query = AuditQuery { filter, limit: PageLimit::default(), after };
+        let plan = plan(&store, audit::page_statement(&query)).await;
+        assert!(!plan.contains("TEMP B-TREE") && plan.contains("INDEX"), "{query:?}:\n{plan}");
+        assert!(bits == 0 || plan.starts_with("SEARCH"), "{query:?}:\n{plan}");
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::audit::entry;
 use super::delivery_work::take_in_for;
 use super::*;
 use crate::domain::allowed_hosts::AllowedHosts;
@@ -235,14 +236,14 @@ async fn versions_are_seen_once_they_are_whole_and_the_oldest_go() {
     let (store, _guard) = store().await;
     store.insert_plugin(&plugin(1)).await.unwrap();
     let wasm: Bytes = (0..700_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect::<Vec<_>>().into();
-    assert!(store.insert_plugin_version(&version(1), &wasm, &[], u64::MAX).await.unwrap());
+    assert!(store.insert_plugin_version(&version(1), &wasm, &[], u64::MAX, &entry(1)).await.unwrap());
     assert_eq!(store.plugin_versions(PLUGIN).await.unwrap(), [version(1)]);
     assert_eq!(store.plugin_bytes(version(1).id).await.unwrap(), Some(wasm));
     assert_eq!(store.plugin_version(PluginId::from_bits(2), version(1).id).await.unwrap(), None);
     let kept = u128::try_from(VERSIONS_KEPT).unwrap();
     for n in 2..=kept + 2 {
         let wasm = Bytes::from_static(b"abc");
-        assert!(store.insert_plugin_version(&version(n), &wasm, &[], u64::MAX).await.unwrap());
+        assert!(store.insert_plugin_version(&version(n), &wasm, &[], u64::MAX, &entry(1)).await.unwrap());
     }
     store.trim_plugin_versions(PLUGIN, &[version(1).id], u64::MAX).await.unwrap();
     let left: Vec<_> = store.plugin_versions(PLUGIN).await.unwrap().iter().map(|one| one.id).collect();

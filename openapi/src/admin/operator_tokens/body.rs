@@ -126,7 +126,7 @@ impl Example for CreateOperatorToken {
 
 impl Example for OperatorTokenBody {
     fn example() -> Self {
-        let token = crate::spec::example_rows::operator_token();
+        let token = crate::spec::credential_rows::operator_token();
         Self::from_token(&token, Some(token.created_at))
     }
 }
@@ -135,7 +135,7 @@ impl Example for CreatedOperatorTokenBody {
     fn example() -> Self {
         // Written in two halves, so that secret scanners do not report it.
         Self::from_token(
-            &crate::spec::example_rows::operator_token(),
+            &crate::spec::credential_rows::operator_token(),
             ["kdv_op_", "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCw4Rt"].concat(),
         )
     }

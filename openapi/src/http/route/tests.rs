@@ -79,6 +79,7 @@ fn every_row_has_the_columns_of_its_root() {
         };
         let directory = [
             "/admin/v1/accounts",
+            "/admin/v1/api_keys",
             "/admin/v1/ingest",
             "/admin/v1/operator_tokens",
             "/admin/v1/organizations",

@@ -161,7 +161,8 @@ impl RunsApi {
     ) -> Result<IdempotentResponse<RunBody, 200>, OperationError<RunReplayFails>> {
         let make = async {
             let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
-            let replayed = self.0.accounts.subscribers().replay_run(&plugin, run_id.0).await?;
+            let replayed =
+                self.0.accounts.subscribers().replay_run(&plugin, run_id.0, &tenant.origin()).await?;
             let (run, effects) = replayed.ok_or_else(no_run)?;
             call.shows_contact(run.delivery.contact_id);
             Ok(RunBody::from_run(&self.0, &run, &effects))
@@ -189,9 +190,10 @@ impl RunsApi {
             let plugin = find_plugin(&self.0, &tenant, plugin_id.0)?;
             let wanted = replay::read_selection(&self.0, &plugin, &body.value)?;
             let subscribers = self.0.accounts.subscribers();
-            let mut all = ReplayedRuns::default();
+            let (mut all, origin) = (ReplayedRuns::default(), tenant.origin());
             for account in wanted.accounts {
-                let some = subscribers.replay_runs(&plugin, account, wanted.from, wanted.to).await?;
+                let range = (wanted.from, wanted.to);
+                let some = subscribers.replay_runs(&plugin, account, range, &origin).await?;
                 all.enqueued += some.enqueued;
                 all.capped |= some.capped;
             }

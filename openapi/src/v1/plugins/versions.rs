@@ -93,7 +93,8 @@ impl VersionsApi {
             created_at: self.0.clock.read_now(),
             created_by: tenant.principal(),
         };
-        let added = subscribers.add_plugin_version(tenant.key.organisation_id, &version, &wasm).await;
+        let (organisation, origin) = (tenant.key.organisation_id, tenant.origin());
+        let added = subscribers.add_plugin_version(organisation, &version, &wasm, &origin).await;
         added.map_err(plugin_error)?;
         // Kept only of a version that there is, so that a sweep takes it for no remnant.
         self.0.toolchain.keep(version.id, inspected.artefact).await;
@@ -166,7 +167,8 @@ impl VersionsApi {
                 PluginVersionId::parse(text).ok()
             })?;
             let subscribers = self.0.accounts.subscribers();
-            let activated = subscribers.activate_plugin(organisation, plugin_id.0, version).await;
+            let origin = tenant.origin();
+            let activated = subscribers.activate_plugin(organisation, plugin_id.0, version, &origin).await;
             let activated = activated.map_err(plugin_error)?;
             Ok(PluginBody::from_plugin(&activated))
         };
