@@ -25,6 +25,7 @@ use kabar_core::domain::event::{Event, EventType};
 use kabar_core::domain::organisation::PriceTier;
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::subscriber::Subscriber;
+use kabar_core::fair_bound::FairBound;
 use kabar_core::ids::{OrganisationId, PluginVersionId, RunId};
 use kabar_core::ports::{
     AttemptResult, DeliveryRequest, EventForm, EventSink, InspectedComponent, NotASample, NotInspected,
@@ -100,6 +101,11 @@ impl PluginRuntime {
         self.settings.store(Arc::new(settings.clone()));
     }
 
+    /// Returns the bounds that organisations share here, for the metrics.
+    pub(crate) fn shared_bounds(&self) -> impl Iterator<Item = Arc<FairBound>> {
+        self.host.shared_bounds()
+    }
+
     /// Removes compiled forms of versions that are gone: at once, then on request, and each hour.
     pub(crate) async fn sweep_artifacts(self: Arc<Self>, stopping: CancellationToken) {
         let sweeping = async {
@@ -151,12 +157,13 @@ impl PluginRuntime {
     ) -> Result<Arc<LoadedVersion>, Arc<str>> {
         let load = async {
             if let Some(artefact) = self.cache.read_artifact(id).await
-                && let Ok(version) = self.host.load(&artefact).await
+                && let Ok(version) = self.host.load(plugin.organisation_id, &artefact).await
             {
                 self.renew_artifact(id, artefact).await;
                 return Ok(version);
             }
-            let wasm = self.store.plugin_bytes(id).await.map_err(|error| Arc::from(error.to_string()))?;
+            let wasm =
+                self.store.plugin_bytes(plugin.id, id).await.map_err(|error| Arc::from(error.to_string()))?;
             let wasm = wasm
                 .ok_or_else(|| Arc::<str>::from("the version is not kept any more; activate another one"))?;
             // It was taken once, perhaps in another tier.
@@ -164,7 +171,10 @@ impl PluginRuntime {
             let compiled = self.host.compile(upload).await;
             let compiled = compiled.map_err(|error| Arc::<str>::from(error.to_string()))?;
             self.cache.write_artifact(id, &compiled.artefact).await;
-            self.host.load(&compiled.artefact).await.map_err(|error| error.to_string().into())
+            self.host
+                .load(plugin.organisation_id, &compiled.artefact)
+                .await
+                .map_err(|error| error.to_string().into())
         };
         self.cache.get_or_load(id, Box::pin(load)).await
     }

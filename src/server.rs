@@ -145,6 +145,8 @@ impl RunningServer {
         let ports = HookPorts { fetch: Arc::new(GuardedFetcher(outbound.clone())), form: render.clone() };
         let hooks =
             Arc::new(PluginRuntime::start(settings, store.clone(), directory.clone(), clock.clone(), ports)?);
+        let bounds = store.shared_bounds().chain(outbound.shared_bounds()).chain(hooks.shared_bounds());
+        bounds.for_each(|bound| metrics.watch_bound(bound));
         tasks.spawn(hooks.clone().sweep_artifacts(stopping.clone()));
         let webhooks = Arc::new(WebhookSink::new(outbound.clone(), clock.clone(), render.clone()));
         let parts = AccountRegistryParts {
@@ -334,7 +336,7 @@ fn outbound_client(
     tasks: &TaskTracker,
     stopping: &CancellationToken,
 ) -> anyhow::Result<OutboundClient> {
-    let resolver = Arc::new(SystemResolver::default());
+    let resolver = Arc::new(SystemResolver);
     let outbound = OutboundClient::new(resolver, settings.outbound.allow_loopback)?;
     tasks.spawn(outbound.clone().keep_tidy(stopping.clone()));
     Ok(outbound)

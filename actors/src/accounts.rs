@@ -18,12 +18,12 @@ mod report;
 mod resumption;
 mod retirement;
 mod start;
-mod stream_permits;
 mod streams;
 mod supervisor;
 
 pub use key_rotation::{FinishedRotation, RotationError};
 pub use ownership::AccountPlace;
+pub use polls::PollAnswer;
 pub use registry::AccountRegistry;
 pub use report::LoadedAccountReport;
 pub use start::AccountRegistryParts;

@@ -12,6 +12,7 @@ pub mod config;
 pub mod cursor;
 pub mod domain;
 pub mod encryption;
+pub mod fair_bound;
 pub mod forward;
 pub mod ids;
 pub mod meta;

@@ -3,6 +3,10 @@
 //! Counters carry no tenant's identity: a label per account would grow without bound. The same holds for what
 //! others choose: a field of a webhook is a label only when it is among [`WEBHOOK_FIELDS`].
 
+mod shared_bounds;
+
+use std::sync::Arc;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,7 +14,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use self::shared_bounds::SharedBoundMetrics;
 use crate::domain::account::AccountStatus;
+use crate::fair_bound::FairBound;
 
 /// Fields of WhatsApp's webhooks that Meta documents, and members of its values that are told like fields.
 pub const WEBHOOK_FIELDS: [&str; 35] = [
@@ -63,6 +69,7 @@ macro_rules! metrics {
             registry: Registry,
             accounts: Family<[(&'static str, &'static str); 1], Gauge>,
             items_skipped: Family<[(&'static str, &'static str); 2], Counter>,
+            shared_bounds: SharedBoundMetrics,
             $(#[doc = $chelp] pub $counter: Counter,)*
             $(#[doc = $ghelp] pub $gauge: Gauge,)*
             $(#[doc = $hhelp] pub $histogram: Histogram,)*
@@ -79,7 +86,8 @@ macro_rules! metrics {
                 $(let $counter = Counter::default(); registry.register($cname, $chelp, $counter.clone());)*
                 $(let $gauge = Gauge::default(); registry.register($gname, $ghelp, $gauge.clone());)*
                 $(let $histogram = Histogram::new($buckets); registry.register($hname, $hhelp, $histogram.clone());)*
-                Self { registry, accounts, items_skipped, $($counter,)* $($gauge,)* $($histogram,)* }
+                let shared_bounds = SharedBoundMetrics::register(&mut registry);
+                Self { registry, accounts, items_skipped, shared_bounds, $($counter,)* $($gauge,)* $($histogram,)* }
             }
         }
     };
@@ -195,9 +203,15 @@ impl Metrics {
         counter.inc_by(so_far.saturating_sub(counter.get()));
     }
 
+    /// Shows a bound that organisations share from now on.
+    pub fn watch_bound(&self, bound: Arc<FairBound>) {
+        self.shared_bounds.watch_bound(bound);
+    }
+
     /// Returns the response of `GET /metrics`.
     #[must_use]
     pub fn encode(&self) -> String {
+        self.shared_bounds.read_bounds();
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _infallible = encode(&mut text, &self.registry);
@@ -229,6 +243,20 @@ mod tests {
             assert!(text.contains(&line), "{text}");
         }
         assert!(!text.contains("made_up"), "{text}");
+    }
+
+    #[test]
+    fn a_shared_bound_is_shown_by_its_name() {
+        let metrics = Metrics::default();
+        let bound = FairBound::new("test", 3);
+        metrics.watch_bound(bound.clone());
+        let _held = bound.claim(crate::ids::OrganisationId::from_bits(1));
+        let text = metrics.encode();
+        for line in
+            ["kabar_shared_permits_held{bound=\"test\"} 1", "kabar_shared_revoked_total{bound=\"test\"} 0"]
+        {
+            assert!(text.contains(line), "{text}");
+        }
     }
 
     #[test]

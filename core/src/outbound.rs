@@ -10,7 +10,6 @@ mod closed_addresses;
 mod connection;
 mod connection_pool;
 mod name_lookup;
-mod request_limit;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -32,16 +31,20 @@ use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::fair_bound::FairBound;
 use crate::ids::OrganisationId;
 use crate::surroundings::{AwaitKind, wait_for};
 use connection::{ConnectionLost, OutboundConnection};
 use connection_pool::ConnectionPool;
 use name_lookup::NameLookups;
 pub use name_lookup::{NameResolver, SystemResolver};
-use request_limit::RequestLimit;
 use target::TargetHost;
 pub use target::{OutboundTarget, TargetRefusal};
 
+/// Requests of the whole server under way, at most; each holds a socket.
+const REQUESTS_MAX: usize = 4096;
+/// Requests of one tenant under way, at most.
+const TENANT_REQUESTS_MAX: usize = 256;
 /// Addresses of a host that one attempt tries to reach.
 const ADDRESSES_TRIED: usize = 4;
 /// Interval at which idle connections are checked.
@@ -117,7 +120,7 @@ struct ClientState {
     lookups: NameLookups,
     tls: Arc<ClientConfig>,
     pool: ConnectionPool,
-    gate: RequestLimit,
+    requests: Arc<FairBound>,
 }
 
 impl OutboundClient {
@@ -140,7 +143,12 @@ impl OutboundClient {
             lookups: NameLookups::new(resolver),
             tls: Arc::new(tls),
             pool: ConnectionPool::default(),
-            gate: RequestLimit::new(),
+            requests: FairBound::with_maxima(
+                "outbound_requests",
+                REQUESTS_MAX,
+                TENANT_REQUESTS_MAX,
+                usize::MAX,
+            ),
         }))
     }
 
@@ -163,6 +171,11 @@ impl OutboundClient {
         ended.unwrap_or(Err(OutboundError::Late(limit)))
     }
 
+    /// Returns the bounds that organisations share here, for the metrics.
+    pub fn shared_bounds(&self) -> impl Iterator<Item = Arc<FairBound>> {
+        [&self.0.requests, self.0.lookups.turns()].into_iter().cloned()
+    }
+
     /// Drops connections that have been idle too long, until it is cancelled.
     pub async fn keep_tidy(self, stopping: CancellationToken) {
         while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
@@ -171,8 +184,9 @@ impl OutboundClient {
     }
 
     async fn attempt(&self, request: OutboundRequest) -> Result<OutboundAnswer, OutboundError> {
-        let _pass = self.0.gate.acquire_permit(request.tenant).await;
-        let addresses = self.addresses(&request.target).await?;
+        let tenant = request.tenant;
+        let _permit = self.0.requests.acquire(tenant).await.ok();
+        let addresses = self.addresses(tenant, &request.target).await?;
         let (target, bytes_max, repeatable) =
             (request.target.clone(), request.answer_bytes_max, request.repeatable);
         let mut message = message(request)?;
@@ -197,11 +211,15 @@ impl OutboundClient {
 
     /// Returns the current addresses of the host. All of them must be open: a name with one closed address is
     /// an attack, or must not be called from here.
-    async fn addresses(&self, target: &OutboundTarget) -> Result<Vec<SocketAddr>, OutboundError> {
+    async fn addresses(
+        &self,
+        tenant: OrganisationId,
+        target: &OutboundTarget,
+    ) -> Result<Vec<SocketAddr>, OutboundError> {
         let found: Arc<[IpAddr]> = match &target.host {
             TargetHost::Address(address) => Arc::from([*address]),
             TargetHost::Name(name) => {
-                self.0.lookups.find_addresses(name).await.map_err(OutboundError::Unresolved)?
+                self.0.lookups.find_addresses(tenant, name).await.map_err(OutboundError::Unresolved)?
             }
         };
         for address in found.iter() {

@@ -35,6 +35,7 @@ mod message_progress;
 mod node;
 mod operator_token;
 mod organisation;
+mod owned_statements;
 mod parked_item;
 mod plugin;
 mod principal_row;
@@ -46,9 +47,11 @@ mod row;
 mod run;
 mod secrets;
 mod send_queue;
+mod statement_owner;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod write_queue;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -68,6 +71,7 @@ pub use self::run::{ReopenedRuns, RunBatch, RunRecord};
 pub use self::secrets::ServerSecrets;
 pub use self::subscription::NotedDeaths;
 
+use self::engine::EngineTimeouts;
 use crate::domain::account::Account;
 use crate::domain::audit::AuditEntry;
 use crate::domain::conversation::Conversation;
@@ -77,11 +81,8 @@ use crate::domain::operator_token::OperatorToken;
 use crate::domain::organisation::{ApiKey, Organisation, User};
 use crate::domain::time::Timestamp;
 use crate::encryption::{KeyError, KeyRing, KeySource};
+use crate::fair_bound::FairBound;
 use crate::ids::{ContactId, ConversationId, NodeId, OrganisationId};
-
-/// Time that a statement waits for a lock of another process. A command may meet it three times (its commit,
-/// the one before it, the reload between), and WhatsApp gives up on a webhook after some ten seconds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reason for which the store did not carry out a call. The caller may try again.
 #[derive(Debug, thiserror::Error)]
@@ -281,6 +282,8 @@ impl StoreOptions {
 pub struct Store {
     engine: engine::Engine,
     writer: writer::StoreWriter,
+    /// Organisations of accounts and subscribers, for the shares of statements.
+    owners: statement_owner::OwnerTable,
     secrets: Arc<ServerSecrets>,
     keys: KeyRing,
     parked_dropped: Arc<AtomicU64>,
@@ -304,16 +307,21 @@ impl Store {
     /// [`StoreError::Keys`] when its secrets are encrypted under other keys; [`StoreError::Corrupt`] when they
     /// cannot be read.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
-        Self::open_within(url, options, BUSY_TIMEOUT).await
+        Self::open_within(url, options, EngineTimeouts::default()).await
     }
 
-    async fn open_within(url: &str, options: StoreOptions, timeout: Duration) -> Result<Self, StoreError> {
-        let engine = engine::Engine::open_url(url, options.readers, timeout).await?;
+    async fn open_within(
+        url: &str,
+        options: StoreOptions,
+        timeouts: EngineTimeouts,
+    ) -> Result<Self, StoreError> {
+        let engine = engine::Engine::open_url(url, options.readers, timeouts).await?;
         let keys = KeyRing::open(options.keys, ServerSecrets::are_missing(&engine).await?)?;
         let mut connection = engine.open_writer().await?;
         let secrets = Arc::new(ServerSecrets::load_secrets(&engine, &mut connection, &keys).await?);
         let writer = writer::StoreWriter::start_task(engine.clone(), connection, keys.clone());
-        Ok(Self { engine, writer, secrets, keys, parked_dropped: Arc::default() })
+        let owners = statement_owner::OwnerTable::default();
+        Ok(Self { engine, writer, owners, secrets, keys, parked_dropped: Arc::default() })
     }
 
     /// Finishes the queued writes, and closes every connection. Later calls return
@@ -329,13 +337,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.engine.fetch_rows("SELECT 1", Vec::new()).await?;
+        self.read_for_server().fetch_rows("SELECT 1", Vec::new()).await?;
         if self.writer.is_failing() {
-            self.writer
+            self.write_for_server()
                 .write_statement("UPDATE probes SET written = written + 1 WHERE id = 1", Vec::new())
                 .await?;
         }
         Ok(())
+    }
+
+    /// Returns the bounds that organisations share here, for the metrics.
+    pub fn shared_bounds(&self) -> impl Iterator<Item = Arc<FairBound>> {
+        [self.engine.readers(), self.writer.queued()].into_iter().cloned()
     }
 
     /// Returns the server's own keys.
@@ -377,6 +390,6 @@ impl Store {
     /// [`StoreError::Fenced`] when the account has moved on under another owner;
     /// [`StoreError::Refused`] when the rows break a rule of the schema. Nothing is written then.
     pub async fn commit(&self, commit: AccountCommit) -> Result<(), StoreError> {
-        self.writer.write_commit(commit).await
+        self.write_for(commit.account_number).write_commit(commit).await
     }
 }

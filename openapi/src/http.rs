@@ -20,3 +20,4 @@ pub(crate) mod response;
 pub(crate) mod route;
 pub(crate) mod sender;
 pub(crate) mod surface;
+pub(crate) mod upload_permits;

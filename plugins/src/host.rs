@@ -14,6 +14,7 @@ use kabar_core::domain::key_values::{KeyValues, KvReads};
 use kabar_core::domain::plugin::Capabilities;
 use kabar_core::domain::run::RunUsage;
 use kabar_core::domain::time::Timestamp;
+use kabar_core::fair_bound::{BoundOverloaded, FairBound};
 use kabar_core::ids::OrganisationId;
 use kabar_core::ports::EventForm;
 use sha2::{Digest as _, Sha256};
@@ -31,7 +32,6 @@ use crate::runtime::{engine, run};
 use crate::sample;
 use crate::scheduler::cpu_meter::{BackgroundPool, CpuMeter};
 use crate::scheduler::epoch_ticker::EpochTicker;
-use crate::scheduler::fair_queue::FairQueue;
 use crate::scheduler::thread_pools::ThreadPools;
 use version_loader::VersionLoader;
 
@@ -72,7 +72,7 @@ impl HostOptions {
     }
 }
 
-/// Most compilations under way at once; one per tenant.
+/// Most compilations under way at once. A tenant never has the last one, so it has one.
 const COMPILATIONS_MAX: usize = 2;
 
 /// Most plugins that are known to compute for long; some 100 bytes each. Runs of the others begin in the
@@ -118,9 +118,9 @@ pub struct PluginHost {
     form: Option<Arc<dyn EventForm>>,
     raw: Option<Arc<dyn RawMessages>>,
     loader: Arc<VersionLoader>,
-    runs: Arc<FairQueue>,
+    runs: Arc<FairBound>,
     background: Arc<BackgroundPool>,
-    compilations: Arc<FairQueue>,
+    compilations: Arc<FairBound>,
     /// Plugins with a last run that computed for long.
     long: Mutex<HashSet<Arc<str>>>,
     threads: ThreadPools,
@@ -144,9 +144,9 @@ impl PluginHost {
         let ticker = EpochTicker::start(engine).map_err(no_thread)?;
         Ok(Self {
             loader: VersionLoader::new(options.seal_keys.clone(), linker),
-            runs: FairQueue::new(options.runs_max, options.runs_per_plugin_max),
+            runs: FairBound::with_groups("hook_runs", options.runs_max, options.runs_per_plugin_max),
             background: Arc::new(BackgroundPool::new(threads - 1, ticker)),
-            compilations: FairQueue::new(COMPILATIONS_MAX, 1),
+            compilations: FairBound::new("compilations", COMPILATIONS_MAX),
             long: Mutex::default(),
             threads: ThreadPools::start(threads).map_err(no_thread)?,
             options,
@@ -187,10 +187,12 @@ impl PluginHost {
     pub async fn compile(&self, upload: ComponentUpload) -> Result<CompiledComponent, CompileError> {
         let compiled = self.build_component(&upload).await?;
         let version =
-            self.loader.load_artifact(compiled.artefact.clone()).await.map_err(|error| match error {
-                ComponentLoadError::Misfit(invalid) => CompileError::Invalid(invalid),
-                ComponentLoadError::NotTrusted(error) => CompileError::Failed(error.to_string().into()),
-            })?;
+            self.loader.load_artifact(upload.organisation_id, compiled.artefact.clone()).await.map_err(
+                |error| match error {
+                    ComponentLoadError::Misfit(invalid) => CompileError::Invalid(invalid),
+                    ComponentLoadError::NotTrusted(error) => CompileError::Failed(error.to_string().into()),
+                },
+            )?;
         let tried = self.run(&version, trial(&upload, &compiled.sha256)).await;
         match tried.outcome {
             HookOutcome::Trapped(_, text) => {
@@ -217,18 +219,19 @@ impl PluginHost {
         if wasm.is_empty() || wasm.len() > bytes_max {
             return Err(InvalidPlugin::Size { bytes: wasm.len(), bytes_max }.into());
         }
-        let tenant = upload.organisation_id.to_string().into();
-        let seat = self.compilations.acquire_permit(upload.organisation_id, &tenant).await;
-        let (surface, sha256) = self.inspect_component(wasm.clone(), upload.granted).await?;
+        let tenant = upload.organisation_id;
+        let busy = |error: BoundOverloaded| CompileError::Failed(error.to_string().into());
+        let permit = self.compilations.acquire(tenant).await.map_err(busy)?;
+        let (surface, sha256) = self.inspect_component(upload).await?;
         let began = Instant::now();
         let limits = CompileLimits {
             bytes_max: compiled_bytes_max(wasm.len(), upload.compiled_bytes_max),
             timeout: self.options.compile_timeout,
         };
-        let code = compile_component(&self.options.compiler, wasm.clone(), limits, seat).await?;
+        let code = compile_component(&self.options.compiler, wasm.clone(), limits, permit).await?;
         let compile_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(CompiledComponent {
-            artefact: self.loader.sign_artifact(code, sha256).await.map_err(CompileError::Failed)?,
+            artefact: self.loader.sign_artifact(tenant, code, sha256).await.map_err(CompileError::Failed)?,
             sha256,
             size: wasm.len(),
             imports: surface.imports,
@@ -240,10 +243,10 @@ impl PluginHost {
     /// Reads a component's interface, checks it, and computes the component's digest.
     async fn inspect_component(
         &self,
-        wasm: Bytes,
-        granted: Capabilities,
+        upload: &ComponentUpload,
     ) -> Result<(ComponentInterface, [u8; 32]), CompileError> {
-        let inspected = self.loader.run_apart(move || {
+        let (wasm, granted) = (upload.wasm.clone(), upload.granted);
+        let inspected = self.loader.run_apart(upload.organisation_id, move || {
             let surface = inspect::read_interface(&wasm)?;
             surface.check_world(granted)?;
             Ok((surface, Sha256::digest(&wasm).into()))
@@ -256,8 +259,12 @@ impl PluginHost {
     ///
     /// # Errors
     /// When this server did not sign it, or another build of it did.
-    pub async fn load(&self, artefact: &Bytes) -> Result<Arc<LoadedVersion>, NotTrusted> {
-        self.loader.load_artifact(artefact.clone()).await.map_err(NotTrusted::from)
+    pub async fn load(
+        &self,
+        tenant: OrganisationId,
+        artefact: &Bytes,
+    ) -> Result<Arc<LoadedVersion>, NotTrusted> {
+        self.loader.load_artifact(tenant, artefact.clone()).await.map_err(NotTrusted::from)
     }
 
     /// Signs an artefact anew whose signature is by an older key; `None` when the newest key has signed it, or no
@@ -279,9 +286,11 @@ impl PluginHost {
 
     async fn run_admitted(&self, version: &Arc<LoadedVersion>, invocation: Invocation) -> RunReport {
         let (organisation_id, plugin) = (invocation.organisation_id, invocation.plugin.clone());
-        let seat = self.runs.acquire_permit(organisation_id, &plugin).await;
+        let Ok(seat) = self.runs.acquire_in_group(organisation_id, &plugin).await else {
+            return broken("too many runs wait; the event will be tried again");
+        };
         let long = self.lock_long_running().contains(&plugin);
-        let meter = CpuMeter::new(organisation_id, plugin.clone(), self.background.clone(), long);
+        let meter = CpuMeter::new(organisation_id, self.background.clone(), long);
         let ports =
             RunPorts { fetch: self.fetch.clone(), drafts: self.drafts.clone(), form: self.form.clone() };
         let raw = self.read_raw(version, &invocation).await;
@@ -302,6 +311,11 @@ impl PluginHost {
             tracing::error!(%error, "a run broke its host");
             broken("the host failed; the event will be tried again")
         })
+    }
+
+    /// Returns the bounds that organisations share here, for the metrics.
+    pub fn shared_bounds(&self) -> impl Iterator<Item = Arc<FairBound>> {
+        [&self.runs, &self.compilations, self.background.turns(), self.loader.loads()].into_iter().cloned()
     }
 
     fn lock_long_running(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {

@@ -6,5 +6,4 @@ pub(crate) mod background_throttle;
 pub(crate) mod cpu_meter;
 pub(crate) mod cpu_time;
 pub(crate) mod epoch_ticker;
-pub(crate) mod fair_queue;
 pub(crate) mod thread_pools;

@@ -120,7 +120,7 @@ fn component(parts: &str, body: &str) -> Bytes {
 /// Builds and loads a guest without trying it out.
 async fn version(host: &PluginHost, wasm: Bytes) -> Arc<LoadedVersion> {
     let compiled = host.build_component(&upload(wasm)).await.unwrap();
-    host.load(&compiled.artefact).await.unwrap()
+    host.load(tenant(1), &compiled.artefact).await.unwrap()
 }
 
 async fn run(host: &PluginHost, parts: &str, body: &str) -> RunReport {

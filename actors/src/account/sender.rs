@@ -384,7 +384,7 @@ impl SenderState {
         self.context().tasks.spawn(async move {
             for receipt in receipts {
                 let told = tokio::select! {
-                    told = parts.graph_calls.client.mark_read(&account, &receipt) => told,
+                    told = parts.graph_calls.mark_read(&account, &receipt) => told,
                     () = parts.context.stopping.cancelled() => return,
                 };
                 if let Err(error) = told {

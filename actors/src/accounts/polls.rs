@@ -8,6 +8,7 @@ use std::time::Duration;
 use kabar_core::domain::account::Account;
 use kabar_core::domain::event::Event;
 use kabar_core::domain::log::{EventPage, LogRead};
+use kabar_core::fair_bound::RevocablePermit;
 use kabar_core::ids::{EventId, OrganisationId};
 use kabar_core::metrics::Metrics;
 use kabar_core::redis::RedisPageKey;
@@ -23,10 +24,10 @@ use crate::view::{AccountView, CachedResponse, QueryResult, ReadQuery, RenderedP
 pub(super) struct WaitCounter<'a>(&'a AtomicUsize);
 
 impl<'a> WaitCounter<'a> {
-    /// Counts one more, unless `max` wait already.
-    pub(super) fn start_wait(count: &'a AtomicUsize, max: usize) -> Option<Self> {
-        let waiting = Self(count);
-        (count.fetch_add(1, Ordering::AcqRel) < max).then_some(waiting)
+    /// Counts one more.
+    pub(super) fn start_wait(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
     }
 }
 
@@ -36,19 +37,38 @@ impl Drop for WaitCounter<'_> {
     }
 }
 
-/// Guard that shows a waiting long poll in the metrics.
-struct WaitingGauge<'a>(&'a Metrics);
+/// A held long poll: its permit, and its place in the metrics.
+struct HeldPoll<'a> {
+    permit: RevocablePermit,
+    metrics: &'a Metrics,
+}
 
-impl<'a> WaitingGauge<'a> {
-    fn start_wait(metrics: &'a Metrics) -> Self {
+impl<'a> HeldPoll<'a> {
+    fn start_wait(permit: RevocablePermit, metrics: &'a Metrics) -> Self {
         metrics.waiting_polls.inc();
-        Self(metrics)
+        Self { permit, metrics }
     }
 }
 
-impl Drop for WaitingGauge<'_> {
+impl Drop for HeldPoll<'_> {
     fn drop(&mut self) {
-        self.0.waiting_polls.dec();
+        self.metrics.waiting_polls.dec();
+    }
+}
+
+/// Answer to a long poll.
+#[derive(Debug)]
+pub struct PollAnswer {
+    /// The newest answer.
+    pub response: CachedResponse,
+    /// `true` when nothing has changed and the poll was not held to its end, because other tenants' polls need
+    /// the room.
+    pub is_cut_short: bool,
+}
+
+impl PollAnswer {
+    const fn complete(response: CachedResponse) -> Self {
+        Self { response, is_cut_short: false }
     }
 }
 
@@ -93,8 +113,8 @@ impl AccountRegistry {
         self.ask_of(&resident, question, request).await
     }
 
-    /// Answers a query once `done` accepts the answer. Gives the newest answer after `wait`, at shutdown, or at
-    /// once when too many polls wait already.
+    /// Answers a query once `done` accepts the answer. Gives the newest answer after `wait`, at shutdown, or cut
+    /// short when too many polls are held already.
     ///
     /// # Errors
     /// As [`AccountRegistry::read_response`].
@@ -104,38 +124,51 @@ impl AccountRegistry {
         question: &ReadQuery,
         wait: Duration,
         done: &(dyn Fn(&CachedResponse) -> bool + Sync),
-    ) -> Result<CachedResponse, AccountError> {
+    ) -> Result<PollAnswer, AccountError> {
         let deadline = self.0.context.clock.monotonic_now().saturating_plus(wait);
-        let seat = WaitCounter::start_wait(&self.0.waiting, self.0.context.options.waiting_polls);
-        let _shown = seat.as_ref().map(|_| WaitingGauge::start_wait(&self.0.context.metrics));
+        let mut held = None;
         loop {
             let resident = self.load_account(slot).await?;
-            let _here = WaitCounter::start_wait(&resident.waiting, usize::MAX);
+            let _here = WaitCounter::start_wait(&resident.waiting);
             // Subscribed before the view is read: a publication between the two is not missed.
             let mut published = resident.watch_publications();
             let seen = *published.borrow_and_update();
             let asked = self.ask_of(&resident, question, None).await?;
-            if seat.is_none() || done(&asked) {
-                return Ok(asked);
+            if done(&asked) {
+                return Ok(PollAnswer::complete(asked));
             }
+            // Taken once there is something to wait for: an answer at once needs none.
+            let Some(poll) = held.take().or_else(|| self.hold_poll(slot)) else {
+                return Ok(PollAnswer { response: asked, is_cut_short: true });
+            };
             let over = tokio::select! {
                 // An error means that the loaded account was evicted: look for its successor.
                 _published = wait_for(AwaitKind::Publication, published.changed()) => false,
                 // Another node may have changed what was read: find the account's owner now.
                 () = resident.node_lease().stopped_running() => false,
+                () = poll.permit.wait_revoked() => true,
                 () = self.0.context.clock.wait_until(deadline) => true,
                 () = self.0.context.stopping.cancelled() => true,
             };
             if over {
                 // A change that came together with the end is returned, if it can be read.
                 let changed = *published.borrow() != seen;
-                return if changed {
-                    self.read_response(slot, question, None).await.or(Ok(asked))
+                let response = if changed {
+                    self.read_response(slot, question, None).await.unwrap_or(asked)
                 } else {
-                    Ok(asked)
+                    asked
                 };
+                let is_cut_short = poll.permit.is_revoked() && !done(&response);
+                return Ok(PollAnswer { response, is_cut_short });
             }
+            held = Some(poll);
         }
+    }
+
+    /// Takes a place among the polls that are held, unless the tenant has its share.
+    fn hold_poll(&self, slot: &AccountEntry) -> Option<HeldPoll<'_>> {
+        let permit = self.0.held_polls.claim(slot.current_account().organisation_id)?;
+        Some(HeldPoll::start_wait(permit, &self.0.context.metrics))
     }
 
     pub(super) async fn ask_of(

@@ -12,7 +12,6 @@ use kabar_core::cause::cause;
 use kabar_core::domain::account::{Account, AccountPatch, AccountProfile, AccountStatus};
 use kabar_core::domain::command::AccountCommand;
 use kabar_core::domain::time::Timestamp;
-use tokio::sync::Semaphore;
 
 use super::ownership::AccountPlace;
 use super::registry::AccountRegistry;
@@ -20,7 +19,7 @@ use crate::account::{AccountEntry, LookRequests};
 use crate::error::AccountError;
 
 /// Looks under way at once.
-const LOOKS_MAX: usize = 4;
+pub(super) const LOOKS_MAX: usize = 4;
 /// Time between two rounds in which the accounts are found whose daily look is due.
 const ROUND_EVERY: Duration = Duration::from_mins(1);
 /// Waits before a look that failed is repeated.
@@ -71,23 +70,23 @@ impl AccountRegistry {
     /// Looks at the accounts for which that is asked, until shutdown.
     pub(super) async fn keep_looking(&self, mut requests: LookRequests) {
         let context = self.context();
-        let permits = Arc::new(Semaphore::new(LOOKS_MAX));
         while let Some(Some(entry)) = context.stopping.run_until_cancelled(requests.recv()).await {
-            let (accounts, permits) = (self.clone(), permits.clone());
+            let accounts = self.clone();
             context.tasks.spawn(async move {
-                let looks = accounts.look_until_done(&entry, &permits);
+                let looks = accounts.look_until_done(&entry);
                 accounts.context().stopping.run_until_cancelled(looks).await;
             });
         }
     }
 
     /// Looks at an account until no further look is requested.
-    async fn look_until_done(&self, entry: &Arc<AccountEntry>, permits: &Semaphore) {
+    async fn look_until_done(&self, entry: &Arc<AccountEntry>) {
         let (context, looks) = (self.context(), &self.0.graph_calls.profiles);
-        let number = entry.current_account().number;
+        let account = entry.current_account();
+        let number = account.number;
         let mut waits = RETRY_WAITS.iter();
         loop {
-            let Ok(permit) = permits.acquire().await else { return };
+            let Ok(permit) = self.0.profile_looks.acquire(account.organisation_id).await else { return };
             looks.note_look(number);
             let is_done = self.look_once(entry).await;
             drop(permit);

@@ -5,19 +5,18 @@
 //! carried out, one that was refused was not. Every wait has a bound.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use futures_util::future::BoxFuture;
 use kabar_core::cause::cause;
 use kabar_core::domain::audit::AuditEntry;
 use kabar_core::domain::command::AccountCommand;
+use kabar_core::fair_bound::FairBound;
 use kabar_core::redis::RedisCache;
 use kabar_core::surroundings::{AwaitKind, wait_for};
 use ractor::{ActorRef, MessagingErr};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::log_follower::LogFollower;
-use super::stream_permits::StreamPermits;
 use super::supervisor::SupervisorMessage;
 use crate::account::{
     AccountEntry, AccountMessage, CommandExecutor, CommandOutcome, CommandRecords, CommitListener,
@@ -51,9 +50,11 @@ pub(super) struct RegistryShared {
     /// Accounts with contacts that were deleted.
     pub(super) erasures: LookQueue,
     pub(super) supervisor: ActorRef<SupervisorMessage>,
-    /// Long polls that wait.
-    pub(super) waiting: AtomicUsize,
-    pub(super) streams: StreamPermits,
+    /// Long polls that are held.
+    pub(super) held_polls: Arc<FairBound>,
+    /// Streams of events that are open.
+    pub(super) streams: Arc<FairBound>,
+    pub(super) profile_looks: Arc<FairBound>,
     pub(super) following: LogFollower,
 }
 

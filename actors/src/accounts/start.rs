@@ -1,9 +1,9 @@
 //! Start of the accounts: wires the parts of this crate to each other, and starts the tasks that keep them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use kabar_core::clock::Clock;
+use kabar_core::fair_bound::FairBound;
 use kabar_core::meta::graph::GraphClient;
 use kabar_core::metrics::Metrics;
 use kabar_core::ports::EventSink;
@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::log_follower::LogFollower;
+use super::profiles::LOOKS_MAX;
 use super::registry::{AccountRegistry, RegistryShared};
-use super::stream_permits::StreamPermits;
 use super::supervisor::AccountSupervisor;
 use crate::account::{GraphCalls, LookQueue, LookRequests};
 use crate::cluster::Cluster;
@@ -99,15 +99,16 @@ impl AccountRegistry {
             memory: parts.memory,
             cluster: parts.cluster,
             render: parts.render,
-            graph_calls: GraphCalls { client: parts.graph, unrecorded: TaskTracker::new(), profiles },
+            graph_calls: GraphCalls::new(parts.graph, profiles),
             subscribers,
             listener: Arc::new(dispatcher.clone()),
             dispatcher,
             effects,
             erasures,
             supervisor,
-            waiting: AtomicUsize::new(0),
-            streams: StreamPermits::default(),
+            held_polls: FairBound::new("held_polls", context.options.waiting_polls),
+            streams: stream_bound(&context.options),
+            profile_looks: FairBound::new("profile_looks", LOOKS_MAX),
             following,
         }));
         if accounts.is_clustered() {
@@ -116,6 +117,7 @@ impl AccountRegistry {
                 .await
                 .map_err(|error| AccountError::from_store(&error, "no key chosen"))?;
         }
+        accounts.watch_bounds();
         accounts.start_tasks(effect_requests, profile_requests, erasure_requests);
         accounts.resume_sending().await?;
         accounts.resume_deliveries().await?;
@@ -123,6 +125,15 @@ impl AccountRegistry {
         accounts.resume_erasures().await?;
         accounts.resume_removals(true).await?;
         Ok(accounts)
+    }
+
+    /// Shows the bounds that organisations share here in the metrics.
+    fn watch_bounds(&self) {
+        let graph_calls = &self.0.graph_calls.calls;
+        let shared = [&self.0.held_polls, &self.0.streams, &self.0.profile_looks, graph_calls];
+        for bound in shared {
+            self.0.context.metrics.watch_bound(bound.clone());
+        }
     }
 
     /// Starts what works beside the accounts until shutdown.
@@ -160,4 +171,9 @@ impl AccountRegistry {
             tasks.spawn(async move { successor.keep_taking_over().await });
         }
     }
+}
+
+/// Creates the bound of the streams of events.
+fn stream_bound(options: &AccountRegistryOptions) -> Arc<FairBound> {
+    FairBound::with_maxima("event_streams", options.event_streams, options.tenant_event_streams, 0)
 }

@@ -1,7 +1,8 @@
 //! Streams of events: the log from a position on, for as long as the client listens.
 //!
 //! Invariants: a stream keeps at most one part of the log in memory. It reads the next one only when the client
-//! asks for it, so a slow reader delays nothing but itself. All streams at the same position share the part. A
+//! asks for it, so a slow reader delays nothing but itself. Of the tenant with the most streams the oldest ends when
+//! another tenant finds none free. All streams at the same position share the part. A
 //! stream waits for the account's publications and never polls the database for new events. A caller that is
 //! not accepted any more receives nothing more.
 
@@ -10,11 +11,12 @@ use std::time::Duration;
 
 use kabar_core::domain::log::EventQuery;
 use kabar_core::domain::monotonic::MonotonicInstant;
+use kabar_core::fair_bound::RevocablePermit;
+use kabar_core::metrics::Metrics;
 use kabar_core::surroundings::{AwaitKind, wait_for};
 
 use super::polls::WaitCounter;
 use super::registry::AccountRegistry;
-use super::stream_permits::StreamPermit;
 use crate::account::AccountEntry;
 use crate::error::AccountError;
 use crate::tenants::{AuthFailure, Caller};
@@ -38,7 +40,24 @@ pub struct EventStream {
     entry: Arc<AccountEntry>,
     caller: Arc<Caller>,
     query: EventQuery,
-    _permit: StreamPermit,
+    permit: RevocablePermit,
+    _open: OpenGauge,
+}
+
+/// Guard that shows an open stream in the metrics.
+struct OpenGauge(Arc<Metrics>);
+
+impl OpenGauge {
+    fn start_stream(metrics: Arc<Metrics>) -> Self {
+        metrics.event_streams.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for OpenGauge {
+    fn drop(&mut self) {
+        self.0.event_streams.dec();
+    }
 }
 
 impl std::fmt::Debug for EventStream {
@@ -51,7 +70,7 @@ impl AccountRegistry {
     /// Opens a stream of the events that the query finds, now and later.
     ///
     /// # Errors
-    /// [`AccountError::Overloaded`] when too many are open already; [`AccountError::Expired`] when the
+    /// [`AccountError::Overloaded`] when the tenant has its share already; [`AccountError::Expired`] when the
     /// position is older than the log; as [`AccountRegistry::read_response`] else.
     pub async fn open_stream(
         &self,
@@ -60,26 +79,29 @@ impl AccountRegistry {
         query: EventQuery,
     ) -> Result<EventStream, AccountError> {
         let organisation = caller.key.organisation_id;
-        let most = (self.0.context.options.event_streams, self.0.context.options.tenant_event_streams);
-        let Some(permit) = self.0.streams.take_permit(organisation, most, &self.0.context.metrics) else {
-            self.0.context.metrics.overloads.inc();
+        let metrics = &self.0.context.metrics;
+        let Some(permit) = self.0.streams.claim(organisation) else {
+            metrics.overloads.inc();
             return Err(AccountError::Overloaded);
         };
+        let open = OpenGauge::start_stream(metrics.clone());
         // Any error of the first read refuses the stream. The page is kept by the view.
         self.read_response(entry, &ReadQuery::EventFrames(query), None).await?;
         let (accounts, entry, caller) = (self.clone(), entry.clone(), caller.clone());
-        Ok(EventStream { accounts, entry, caller, query, _permit: permit })
+        Ok(EventStream { accounts, entry, caller, query, permit, _open: open })
     }
 }
 
 impl EventStream {
-    /// Returns the next frame. `None` at the end: the server stops, the caller is not accepted any more, or the
-    /// log cannot be read further. A client that opens a stream at the last position misses nothing.
+    /// Returns the next frame. `None` at the end: the server stops, the caller is not accepted any more, its
+    /// permit was taken back for another tenant, or the log cannot be read further. A client that opens a stream at
+    /// the last position misses nothing.
     pub async fn next(&mut self) -> Option<StreamFrame> {
         let until = self.accounts.context().clock.monotonic_now().saturating_plus(SILENCE_MAX);
         loop {
             let context = self.accounts.context();
-            if context.stopping.is_cancelled() || self.check_access().is_err() {
+            let is_over = context.stopping.is_cancelled() || self.permit.is_revoked();
+            if is_over || self.check_access().is_err() {
                 return None;
             }
             match self.read_batch(until).await {
@@ -106,10 +128,10 @@ impl EventStream {
 
     /// Reads once behind the position, and waits if nothing is there.
     async fn read_batch(&mut self, until: MonotonicInstant) -> Result<Option<StreamFrame>, AccountError> {
-        let Self { accounts, entry, caller, query, .. } = self;
+        let Self { accounts, entry, caller, query, permit, .. } = self;
         let context = accounts.context();
         let loaded = accounts.load_account(entry).await?;
-        let _here = WaitCounter::start_wait(&loaded.streaming, usize::MAX);
+        let _here = WaitCounter::start_wait(&loaded.streaming);
         // Subscribed before the view is read: a publication between the two is not missed.
         let mut published = loaded.watch_publications();
         let asked = accounts.ask_of(&loaded, &ReadQuery::EventFrames(*query), None).await?;
@@ -129,6 +151,7 @@ impl EventStream {
             _published = wait_for(AwaitKind::Publication, published.changed()) => Ok(None),
             () = loaded.node_lease().stopped_running() => Ok(None),
             () = context.clock.wait_until(until) => Ok(Some(StreamFrame::Silence(query.after))),
+            () = permit.wait_revoked() => Ok(None),
             () = context.stopping.cancelled() => Ok(None),
             _ended = accounts.0.directory.until_access_ends(caller) => Ok(None),
         }

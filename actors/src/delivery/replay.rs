@@ -102,7 +102,7 @@ impl DeliveryDispatcher {
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
         let target = AuditTarget::one(AuditTargetKind::Delivery, &id);
         let store = self.audited(origin, organisation, AuditAction::DeliveryReplayed, target);
-        let reopened = store.reopen_deliveries(&[id], now, answer.as_ref()).await;
+        let reopened = store.reopen_deliveries(organisation, &[id], now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();
@@ -133,7 +133,7 @@ impl DeliveryDispatcher {
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
         let target = AuditTarget::one(AuditTargetKind::Subscription, &named.id);
         let store = self.audited(origin, filter.organisation_id, AuditAction::DeliveriesReplayed, target);
-        let reopened = store.reopen_deliveries(&ids, now, answer.as_ref()).await;
+        let reopened = store.reopen_deliveries(filter.organisation_id, &ids, now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
             claim.note_answered();

@@ -143,7 +143,7 @@ pub(super) async fn load_bodies(
     if ids.is_empty() {
         return Ok(());
     }
-    let mut bodies = context.store.delivery_bodies(&ids).await?;
+    let mut bodies = context.store.delivery_bodies(subscriber.subscriber_id(), &ids).await?;
     let rest = departing.iter().filter(|load| ids.contains(&load.delivery.id));
     let rest = rest.filter(|load| !bodies.contains_key(&load.delivery.id));
     let rest: Vec<(&Delivery, &Event)> =

@@ -52,7 +52,8 @@ impl SubscriberDirectory {
     pub async fn page_runs(&self, query: &RunQuery) -> Result<(RowPage<Run>, Vec<EffectRow>), AccountError> {
         let page = self.registry.0.store.page_runs(query).await.map_err(|error| unread(&error))?;
         let ids = page.rows.iter().map(Run::run_id).collect();
-        let effects = self.registry.0.store.effects_of(&ids).await.map_err(|error| unread(&error))?;
+        let effects =
+            self.registry.0.store.effects_of(query.plugin_id, &ids).await.map_err(|error| unread(&error))?;
         Ok((page, effects))
     }
 
@@ -67,7 +68,8 @@ impl SubscriberDirectory {
     ) -> Result<Option<(Run, Vec<EffectRow>)>, AccountError> {
         let run = self.registry.0.store.find_run(plugin, id).await.map_err(|error| unread(&error))?;
         let Some(run) = run else { return Ok(None) };
-        let effects = self.registry.0.store.effects_of(&[id].into()).await.map_err(|error| unread(&error))?;
+        let effects =
+            self.registry.0.store.effects_of(plugin, &[id].into()).await.map_err(|error| unread(&error))?;
         Ok(Some((run, effects)))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: the addresses of an attempt come from a lookup that began after the attempt asked. One lookup
 //! runs at a time for one name, and all attempts that asked before it began share it. So a slow name server
-//! delays only the attempts that use it, and holds no more threads than it has names.
+//! delays only the attempts that use it, and holds no more threads than it has names. Threads are shared by tenants.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,8 +10,9 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::fair_bound::{FairBound, FairPermit};
+use crate::ids::OrganisationId;
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
 
 /// Concurrent lookups, at most; each holds a thread.
 const LOOKUPS_MAX: usize = 128;
@@ -20,30 +21,22 @@ const ADDRESSES_MAX: usize = 32;
 
 /// Resolves a name to addresses. A parameter, so that tests control the DNS.
 pub trait NameResolver: Send + Sync + 'static {
-    /// Returns all addresses, in the order in which they are to be tried.
-    fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+    /// Returns all addresses, in the order in which they are to be tried. The permit is held as long as the lookup
+    /// holds a thread.
+    fn resolve(&self, name: &str, permit: FairPermit) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }
 
 /// The machine's resolver.
-#[derive(Debug)]
-pub struct SystemResolver {
-    turns: Arc<Semaphore>,
-}
-
-impl Default for SystemResolver {
-    fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
-    }
-}
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemResolver;
 
 impl NameResolver for SystemResolver {
-    fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        let (turns, name) = (self.turns.clone(), name.to_owned());
+    fn resolve(&self, name: &str, permit: FairPermit) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        let name = name.to_owned();
         Box::pin(async move {
-            let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
             let looked = tokio::task::spawn_blocking(move || {
                 // Held until the thread is free again, even when no attempt waits for the result any more.
-                let _turn = turn;
+                let _permit = permit;
                 let found = (name.as_str(), 0).to_socket_addrs()?;
                 Ok(found.map(|address| address.ip()).collect())
             });
@@ -76,13 +69,15 @@ impl NameLookup {
 /// Shared lookups of host names.
 pub(super) struct NameLookups {
     resolver: Arc<dyn NameResolver>,
+    /// Lookups under way.
+    turns: Arc<FairBound>,
     /// Names with a waiting attempt.
     names: Mutex<HashMap<Arc<str>, Arc<NameLookup>>>,
 }
 
 impl NameLookups {
     pub(super) fn new(resolver: Arc<dyn NameResolver>) -> Self {
-        Self { resolver, names: Mutex::default() }
+        Self { resolver, turns: FairBound::new("name_lookups", LOOKUPS_MAX), names: Mutex::default() }
     }
 
     fn lock_names(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<NameLookup>>> {
@@ -90,21 +85,37 @@ impl NameLookups {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the bound of the lookups under way.
+    pub(super) const fn turns(&self) -> &Arc<FairBound> {
+        &self.turns
+    }
+
     /// Returns the addresses of a name, by a lookup that begins now or later.
-    pub(super) async fn find_addresses(&self, text: &Arc<str>) -> LookupResult {
+    pub(super) async fn find_addresses(&self, tenant: OrganisationId, text: &Arc<str>) -> LookupResult {
         let name = self.lock_names().entry(text.clone()).or_default().clone();
         let asking = LookupWaiter { lookups: self, text, name: &name };
         let asked = name.begun.load(Ordering::Acquire);
-        let _turn = name.turn.lock().await;
-        if let Some((number, found)) = &*name.last_result()
-            && *number > asked
-        {
-            return found.clone();
-        }
-        let number = name.begun.fetch_add(1, Ordering::AcqRel) + 1;
-        let found = self.resolver.resolve(text).await.map_err(Arc::new);
-        let found = found.map(|all| all.into_iter().take(ADDRESSES_MAX).collect());
-        *name.last_result() = Some((number, LookupResult::clone(&found)));
+        let mut permit: Option<FairPermit> = None;
+        let found = loop {
+            let turn = name.turn.lock().await;
+            if let Some((number, found)) = &*name.last_result()
+                && *number > asked
+            {
+                break found.clone();
+            }
+            let Some(permit) = permit.take().or_else(|| self.turns.try_acquire(tenant)) else {
+                // A tenant that waits for a permit holds up no other that looks for the same name.
+                drop(turn);
+                let waited = self.turns.acquire(tenant).await;
+                permit = Some(waited.map_err(|error| Arc::new(io::Error::other(error)))?);
+                continue;
+            };
+            let number = name.begun.fetch_add(1, Ordering::AcqRel) + 1;
+            let found = self.resolver.resolve(text, permit).await.map_err(Arc::new);
+            let found = found.map(|all| all.into_iter().take(ADDRESSES_MAX).collect());
+            *name.last_result() = Some((number, LookupResult::clone(&found)));
+            break found;
+        };
         drop(asking);
         found
     }
@@ -135,6 +146,8 @@ mod tests {
 
     use super::*;
 
+    const TENANT: OrganisationId = OrganisationId::from_bits(1);
+
     /// Answers with the number of the lookup, when it is let go.
     #[derive(Default)]
     struct NumberedResolver {
@@ -144,7 +157,7 @@ mod tests {
     }
 
     impl NameResolver for NumberedResolver {
-        fn resolve(&self, _name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        fn resolve(&self, _name: &str, _permit: FairPermit) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
             let number = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
             self.begun.notify_one();
             let go = self.go.clone();
@@ -160,11 +173,11 @@ mod tests {
         let resolver = Arc::new(NumberedResolver::default());
         let lookups = Arc::new(NameLookups::new(resolver.clone()));
         let name: Arc<str> = "a.example".into();
-        let first = lookups.find_addresses(&name);
+        let first = lookups.find_addresses(TENANT, &name);
         let mut first = std::pin::pin!(first);
         assert!(futures_util::poll!(first.as_mut()).is_pending());
         resolver.begun.notified().await;
-        let mut later: Vec<_> = (0..5).map(|_| Box::pin(lookups.find_addresses(&name))).collect();
+        let mut later: Vec<_> = (0..5).map(|_| Box::pin(lookups.find_addresses(TENANT, &name))).collect();
         for one in &mut later {
             assert!(futures_util::poll!(one.as_mut()).is_pending());
         }
@@ -183,10 +196,13 @@ mod tests {
         let resolver = Arc::new(NumberedResolver::default());
         let lookups = NameLookups::new(resolver.clone());
         let name: Arc<str> = "a.example".into();
-        let first = tokio::time::timeout(Duration::ZERO, lookups.find_addresses(&name)).await;
+        let first = tokio::time::timeout(Duration::ZERO, lookups.find_addresses(TENANT, &name)).await;
         assert!(first.is_err());
         assert!(lookups.lock_names().is_empty());
         resolver.go.notify_one();
-        assert_eq!(lookups.find_addresses(&name).await.unwrap().as_ref(), [IpAddr::from([9, 9, 9, 2])]);
+        assert_eq!(
+            lookups.find_addresses(TENANT, &name).await.unwrap().as_ref(),
+            [IpAddr::from([9, 9, 9, 2])]
+        );
     }
 }

@@ -173,13 +173,20 @@ pub(super) fn numbers_of(rows: &[EngineRow]) -> Result<std::collections::HashSet
 }
 
 impl Store {
+    /// Notes the organisation of an account whose row was read.
+    #[expect(clippy::unnecessary_wraps, reason = "the last step of reading rows that may fail")]
+    fn note_account(&self, account: Account) -> Result<Account, StoreError> {
+        self.owners.note_owner(account.number, account.organisation_id);
+        Ok(account)
+    }
+
     pub(super) async fn load_accounts(&self) -> Result<Vec<Account>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM accounts WHERE deleted_at IS NULL ORDER BY number");
-        self.engine
+        self.read_for_server()
             .fetch_rows(sql, Vec::new())
             .await?
             .iter()
-            .map(|row| read_account(&mut row.read_fields(TABLE), &self.keys))
+            .map(|row| self.note_account(read_account(&mut row.read_fields(TABLE), &self.keys)?))
             .collect()
     }
 
@@ -187,8 +194,10 @@ impl Store {
         let sql = format!(
             "SELECT {COLUMNS} FROM accounts WHERE directory_revision > $1 AND deleted_at IS NULL ORDER BY number"
         );
-        let rows = self.engine.fetch_rows(sql, vec![after.into()]).await?;
-        rows.iter().map(|row| read_account(&mut row.read_fields(TABLE), &self.keys)).collect()
+        let rows = self.read_for_server().fetch_rows(sql, vec![after.into()]).await?;
+        let read =
+            |row: &EngineRow| self.note_account(read_account(&mut row.read_fields(TABLE), &self.keys)?);
+        rows.iter().map(read).collect()
     }
 
     /// Connects a number, unless it is connected already. The given `number` is ignored.
@@ -219,10 +228,10 @@ impl Store {
             i64::from(account.sandbox).into(),
             account.created_at.millis().into(),
         ];
-        let rows = self.writer.write_statement(sql, args).await?;
+        let rows = self.write_for(account.organisation_id).write_statement(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(InsertedAccount::AlreadyConnected) };
         account.number = number_of(row)?;
-        Ok(InsertedAccount::Inserted(account))
+        self.note_account(account).map(InsertedAccount::Inserted)
     }
 
     /// Returns the numbers of a WhatsApp Business Account that are connected, by Meta's ids.
@@ -230,7 +239,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn accounts_of_waba(&self, waba_id: &str) -> Result<Vec<PhoneNumberId>, StoreError> {
-        let rows = self.engine.fetch_rows(OF_WABA, vec![waba_id.into()]).await?;
+        let rows = self.read_for_server().fetch_rows(OF_WABA, vec![waba_id.into()]).await?;
         let at = RowPlace { table: TABLE, id: waba_id };
         rows.iter()
             .map(|row| {
@@ -259,7 +268,7 @@ impl Store {
     ) -> Result<Option<AccountActivation>, StoreError> {
         let Some(taken) = self.take_over(account_number, node, floor).await? else { return Ok(None) };
 
-        let mut snapshot = self.engine.begin_snapshot().await?;
+        let mut snapshot = self.read_for(account_number).begin_snapshot().await?;
         let sql = format!(
             "SELECT {COLUMNS}, revision, sequence, epoch, last_commit_at FROM accounts WHERE number = $1"
         );

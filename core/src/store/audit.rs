@@ -156,7 +156,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn insert_audit_entry(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         let (sql, args) = insert_statement(self.engine.dialect(), entry)?;
-        self.writer.write_statement(sql, args).await.map(drop)
+        self.write_for(entry.organisation_id).write_statement(sql, args).await.map(drop)
     }
 
     /// Returns a page of the log, newest first.
@@ -165,7 +165,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn page_audit(&self, query: &AuditQuery) -> Result<RowPage<AuditEntry>, StoreError> {
         let (sql, args) = page_statement(query);
-        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = self.read_for(query.filter.organisation_id).fetch_rows(sql, args).await?;
         Ok(RowPage::cut_to(rows.iter().map(read_entry).collect::<Result<_, _>>()?, query.limit))
     }
 }

@@ -30,6 +30,9 @@ use super::{AccountCommit, StoreError};
 use crate::domain::audit::AuditEntry;
 use crate::encryption::KeyRing;
 
+/// Bytes of a row in the JSON array of a statement, about.
+const ROW_BYTES: usize = 256;
+
 /// The writes of a job.
 pub(super) enum WriteWork {
     /// One account's commit.
@@ -65,6 +68,45 @@ impl WriteWork {
             Self::Script { statements, answer, .. } => Self::Script { statements, answer, trail },
         })
     }
+
+    /// Returns the number of the account that a commit is of.
+    pub(super) fn account_number(&self) -> Option<i64> {
+        match self {
+            Self::Commit(commit) => Some(commit.account_number),
+            Self::Statement { .. } | Self::Script { .. } => None,
+        }
+    }
+
+    /// Returns the number of rows that it writes, about: of statements it is taken from the bytes of their values.
+    pub(super) fn count_rows(&self) -> usize {
+        match self {
+            Self::Commit(commit) => {
+                let changes = &commit.changes;
+                let rows = [
+                    changes.contacts.len(),
+                    changes.conversations.len(),
+                    changes.messages.len(),
+                    changes.identifiers.len(),
+                    changes.raw.len(),
+                    changes.parked.len(),
+                    changes.erased.len(),
+                    changes.effects.len(),
+                    commit.events.len(),
+                    commit.records.len(),
+                    commit.audit.len(),
+                ];
+                rows.iter().sum::<usize>() + 1
+            }
+            Self::Statement { args, .. } => rows_of(args),
+            Self::Script { statements, trail, .. } => {
+                statements.iter().chain(trail).map(|(_, args)| rows_of(args)).sum()
+            }
+        }
+    }
+}
+
+fn rows_of(args: &[SqlArg]) -> usize {
+    args.iter().map(SqlArg::len).sum::<usize>() / ROW_BYTES + 1
 }
 
 /// Outcome of a job inside a transaction that commits.

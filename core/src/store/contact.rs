@@ -203,7 +203,7 @@ impl Store {
         query: &ContactQuery,
     ) -> Result<RowPage<Arc<Contact>>, StoreError> {
         let (sql, args) = page_statement(self.engine.dialect(), account_number, query);
-        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = self.read_for(account_number).fetch_rows(sql, args).await?;
         Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }
 
@@ -217,7 +217,10 @@ impl Store {
         id: ContactId,
     ) -> Result<Option<Arc<Contact>>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM contacts k WHERE k.account = $1 AND k.id = $2");
-        let rows = self.engine.fetch_rows(sql, vec![account_number.into(), id.to_string().into()]).await?;
+        let rows = self
+            .read_for(account_number)
+            .fetch_rows(sql, vec![account_number.into(), id.to_string().into()])
+            .await?;
         Ok(read_all(&rows)?.pop())
     }
 }

@@ -239,7 +239,7 @@ impl Store {
         query: &ConversationQuery,
     ) -> Result<RowPage<Arc<Conversation>>, StoreError> {
         let (sql, args) = page_statement(account_number, query);
-        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = self.read_for(account_number).fetch_rows(sql, args).await?;
         Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }
 
@@ -253,7 +253,10 @@ impl Store {
         id: ConversationId,
     ) -> Result<Option<Arc<Conversation>>, StoreError> {
         let sql = format!("{SELECT} WHERE c.account = $1 AND c.id = $2");
-        let rows = self.engine.fetch_rows(sql, vec![account_number.into(), id.to_string().into()]).await?;
+        let rows = self
+            .read_for(account_number)
+            .fetch_rows(sql, vec![account_number.into(), id.to_string().into()])
+            .await?;
         Ok(read_all(&rows)?.pop())
     }
 }

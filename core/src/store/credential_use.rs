@@ -39,7 +39,7 @@ impl Store {
         let rows: Vec<_> =
             uses.iter().map(|(credential, at)| UseRow { credential, used_at: at.millis() }).collect();
         let sql = self.engine.dialect().bulk_text(&RECORD);
-        self.writer.write_statement(sql, vec![json_array(&rows)?.into()]).await.map(drop)
+        self.write_for_server().write_statement(sql, vec![json_array(&rows)?.into()]).await.map(drop)
     }
 
     /// Returns the last recorded uses of these credentials; one that was never used is absent.
@@ -50,7 +50,7 @@ impl Store {
         let listed = self.engine.dialect().in_texts(1);
         let sql = format!("SELECT credential, used_at FROM {TABLE} WHERE credential {listed}");
         let mut uses = HashMap::new();
-        for row in &self.engine.fetch_rows(sql, vec![json_array(ids)?.into()]).await? {
+        for row in &self.read_for_server().fetch_rows(sql, vec![json_array(ids)?.into()]).await? {
             let mut fields = row.read_fields(TABLE);
             let id = fields.take_text()?;
             let used_at = fields.take_int()?;

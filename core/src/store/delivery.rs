@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::{EngineRow, RowFields, SqlArg};
 use super::row::{RowPlace, instant_millis, json_array};
+use super::statement_owner::StatementOwner;
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::delivery::{Delivery, DeliveryAttempt, DeliveryStatus, RenderedBody};
 use crate::domain::due_time::DueTime;
@@ -290,7 +291,10 @@ impl Store {
     /// [`StoreError`].
     pub async fn page_deliveries(&self, query: &DeliveryQuery) -> Result<RowPage<Delivery>, StoreError> {
         let (sql, args) = page_statement(query);
-        Ok(RowPage::cut_to(read_all(&self.engine.fetch_rows(sql, args).await?)?, query.limit))
+        Ok(RowPage::cut_to(
+            read_all(&self.read_for(query.filter.organisation_id).fetch_rows(sql, args).await?)?,
+            query.limit,
+        ))
     }
 
     /// Finds a tenant's delivery.
@@ -303,8 +307,10 @@ impl Store {
         id: DeliveryId,
     ) -> Result<Option<Delivery>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM webhook_deliveries WHERE id = $1 AND organisation_id = $2");
-        let rows =
-            self.engine.fetch_rows(sql, vec![id.to_string().into(), organisation.to_string().into()]).await?;
+        let rows = self
+            .read_for(organisation)
+            .fetch_rows(sql, vec![id.to_string().into(), organisation.to_string().into()])
+            .await?;
         Ok(read_all(&rows)?.pop())
     }
 
@@ -321,7 +327,7 @@ impl Store {
         let (sql, mut args) = narrow_filter("SELECT id FROM webhook_deliveries".to_owned(), filter);
         args.push(SqlArg::from(i64::try_from(limit.saturating_add(1)).ok()));
         let sql = format!("{sql} ORDER BY id LIMIT ${}", args.len());
-        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = self.read_for(filter.organisation_id).fetch_rows(sql, args).await?;
         let mut ids = rows.iter().map(id_of).collect::<Result<Vec<_>, _>>()?;
         let capped = ids.len() > limit;
         ids.truncate(limit);
@@ -335,6 +341,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn reopen_deliveries(
         &self,
+        organisation: OrganisationId,
         ids: &[DeliveryId],
         now: Timestamp,
         answer: Option<&IdempotencyRecord>,
@@ -347,7 +354,7 @@ impl Store {
         );
         let mut script = vec![(sql.into(), vec![json_array(&names)?.into(), now.millis().into()])];
         script.extend(answer.map(|record| self.insert_record(record)));
-        let rows = self.writer.write_all(script).await?;
+        let rows = self.write_for(organisation).write_all(script).await?;
         let read = |row: &EngineRow| {
             let mut fields = row.read_fields(TABLE);
             let id = fields.take_text()?;
@@ -373,6 +380,8 @@ impl Store {
         let mut script =
             vec![(self.engine.dialect().bulk_text(&REPLAY).into(), vec![json_array(&rows)?.into()])];
         script.extend(answer.map(|record| self.insert_record(record)));
-        self.writer.write_all(script).await.map(drop)
+        let owner = deliveries.first().map(|one| one.organisation_id);
+        let owner = owner.map_or(StatementOwner::Server, StatementOwner::from);
+        self.write_for(owner).write_all(script).await.map(drop)
     }
 }

@@ -11,6 +11,7 @@ use super::dialect::{BulkStatement, ColumnKind};
 use super::engine::EngineRow;
 use super::row::{RowPlace, json_array};
 use super::{Store, StoreError};
+use crate::domain::subscriber::SubscriberId;
 use crate::ids::DeliveryId;
 
 /// Removes the bodies that show any message of an array.
@@ -28,12 +29,13 @@ impl Store {
     /// [`StoreError`].
     pub async fn delivery_bodies(
         &self,
+        subscriber: SubscriberId,
         ids: &[DeliveryId],
     ) -> Result<HashMap<DeliveryId, Arc<str>>, StoreError> {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let listed = self.engine.dialect().in_texts(1);
         let sql = format!("SELECT id, body FROM webhook_deliveries WHERE id {listed} AND body IS NOT NULL");
-        let rows = self.engine.fetch_rows(sql, vec![json_array(&names)?.into()]).await?;
+        let rows = self.read_for(subscriber).fetch_rows(sql, vec![json_array(&names)?.into()]).await?;
         let read = |row: &EngineRow| {
             let mut fields = row.read_fields(TABLE);
             let id = fields.take_text()?;

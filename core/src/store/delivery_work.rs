@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use super::delivery::{self, DeliveryRow};
 use super::engine::{EngineRow, SqlArg};
 use super::row::json_array;
+use super::statement_owner::StatementOwner;
 use super::{Store, StoreError, run};
 use crate::domain::delivery::{Delivery, RenderedBody};
 use crate::domain::subscriber::SubscriberId;
@@ -118,7 +119,10 @@ impl Store {
         let sql = "SELECT a.sequence, c.cursor FROM accounts a \
                    LEFT JOIN delivery_cursors c ON c.account = a.number AND c.subscriber = $1 \
                    WHERE a.number = $2";
-        let rows = self.engine.fetch_rows(sql, vec![subscriber.to_string().into(), account.into()]).await?;
+        let rows = self
+            .read_for(account)
+            .fetch_rows(sql, vec![subscriber.to_string().into(), account.into()])
+            .await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.read_fields(TABLE);
         let head = fields.take_int()?;
@@ -142,7 +146,7 @@ impl Store {
             let args = vec![json_array(&rows)?.into(), subscriber.into(), account.into(), to.into()];
             script.push((self.engine.dialect().bulk_text(insert).into(), args));
         }
-        Ok(!self.writer.write_all(script).await?.is_empty())
+        Ok(!self.write_for(account).write_all(script).await?.is_empty())
     }
 
     /// Returns open deliveries of a subscriber and account after this number of the log, in order, at most
@@ -163,7 +167,7 @@ impl Store {
             SubscriberId::Hook(_) => run::open_statement(),
         };
         let args = vec![subscriber.to_string().into(), account.into(), after.into(), limit.into()];
-        delivery::read_all(&self.engine.fetch_rows(sql, args).await?)
+        delivery::read_all(&self.read_for(account).fetch_rows(sql, args).await?)
     }
 
     /// Records the outcomes of attempts, and returns the ids of the rows that were written. The other rows
@@ -174,7 +178,11 @@ impl Store {
     pub async fn record_deliveries(&self, deliveries: &[Delivery]) -> Result<Vec<DeliveryId>, StoreError> {
         let rows: Vec<DeliveryRow> = deliveries.iter().map(DeliveryRow::from).collect();
         let sql = self.engine.dialect().bulk_text(&delivery::RECORD);
-        let recorded = self.writer.write_statement(sql, vec![json_array(&rows)?.into()]).await?;
+        let Some(first) = deliveries.first() else { return Ok(Vec::new()) };
+        let recorded = self
+            .write_for(first.organisation_id)
+            .write_statement(sql, vec![json_array(&rows)?.into()])
+            .await?;
         let recorded = recorded.iter().map(delivery::id_and_replays).collect::<Result<HashMap<_, _>, _>>()?;
         let stands = |one: &&Delivery| recorded.get(&one.id) == Some(&one.replays);
         Ok(deliveries.iter().filter(stands).map(|one| one.id).collect())
@@ -185,10 +193,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn delivery_work(&self, work: DeliveryWork) -> Result<Vec<(SubscriberId, i64)>, StoreError> {
-        let whose: SqlArg = match work {
-            DeliveryWork::OfAccount(number) => number.into(),
-            DeliveryWork::Of(subscriber) => subscriber.to_string().into(),
-            DeliveryWork::Unserved => 0.into(),
+        let (whose, owner): (SqlArg, _) = match work {
+            DeliveryWork::OfAccount(number) => (number.into(), StatementOwner::Account(number)),
+            DeliveryWork::Of(subscriber) => {
+                (subscriber.to_string().into(), StatementOwner::Subscriber(subscriber))
+            }
+            DeliveryWork::Unserved => (0.into(), StatementOwner::Server),
         };
         let read = |row: &EngineRow| {
             let mut fields = row.read_fields(TABLE);
@@ -198,6 +208,6 @@ impl Store {
                 subscriber.ok_or_else(|| StoreError::Corrupt(format!("{id:?} is no subscriber")))?;
             Ok((subscriber, fields.take_int()?))
         };
-        self.engine.fetch_rows(work_statement(work), vec![whose]).await?.iter().map(read).collect()
+        self.read_for(owner).fetch_rows(work_statement(work), vec![whose]).await?.iter().map(read).collect()
     }
 }

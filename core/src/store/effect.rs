@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::dialect::{BulkStatement, ColumnKind, Dialect};
 use super::engine::{EngineRow, SqlArg};
 use super::row::{RowPlace, json_array};
+use super::statement_owner::StatementOwner;
 use super::{Store, StoreError};
 use crate::domain::address::Address;
 use crate::domain::conversation::ConversationStatus;
@@ -19,7 +20,7 @@ use crate::domain::message::{MessageKind, OutgoingMessage};
 use crate::domain::message_details::{MessageSource, ReactionTo};
 use crate::domain::read_receipt::ReadReceipt;
 use crate::domain::time::Timestamp;
-use crate::ids::{ConversationId, MessageId, RunId, UserId};
+use crate::ids::{ConversationId, MessageId, PluginId, RunId, UserId};
 
 const TABLE: &str = "plugin_effects";
 
@@ -249,19 +250,32 @@ impl Store {
     /// [`StoreError`].
     pub async fn pending_effects(&self, account: i64, limit: usize) -> Result<Vec<EffectRow>, StoreError> {
         let args = vec![account.into(), SqlArg::from(i64::try_from(limit).ok())];
-        self.engine.fetch_rows(pending_statement(), args).await?.iter().map(read_effect).collect()
+        self.read_for(account).fetch_rows(pending_statement(), args).await?.iter().map(read_effect).collect()
     }
 
     /// Returns the effects of these runs, by run and in order.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn effects_of(&self, runs: &BTreeSet<RunId>) -> Result<Vec<EffectRow>, StoreError> {
+    pub async fn effects_of(
+        &self,
+        plugin: PluginId,
+        runs: &BTreeSet<RunId>,
+    ) -> Result<Vec<EffectRow>, StoreError> {
+        self.load_effects(plugin.into(), runs).await
+    }
+
+    /// Returns the effects of these runs in the share of this owner.
+    pub(super) async fn load_effects(
+        &self,
+        owner: StatementOwner,
+        runs: &BTreeSet<RunId>,
+    ) -> Result<Vec<EffectRow>, StoreError> {
         if runs.is_empty() {
             return Ok(Vec::new());
         }
         let sql = of_runs_statement(self.engine.dialect());
-        self.engine.fetch_rows(sql, list_names(runs)?).await?.iter().map(read_effect).collect()
+        self.read_for(owner).fetch_rows(sql, list_names(runs)?).await?.iter().map(read_effect).collect()
     }
 
     /// Returns the numbers of accounts that no node serves and that have pending effects.
@@ -269,7 +283,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn unserved_with_effects(&self) -> Result<Vec<i64>, StoreError> {
-        self.engine
+        self.read_for_server()
             .fetch_rows(UNSERVED, Vec::new())
             .await?
             .iter()

@@ -13,6 +13,7 @@ mod sql_arg;
 mod sqlite;
 mod sqlite_statement;
 mod statement_name;
+mod timed_connection;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,10 +30,30 @@ pub(super) use self::sql_arg::{LateText, SqlArg};
 use self::statement_name::StatementName;
 use super::StoreError;
 use super::dialect::{BulkStatement, Dialect, at_once};
+use crate::fair_bound::{FairBound, PermitHolder};
 use crate::surroundings::{AwaitKind, wait_for};
 
 /// More than there are combinations of filters, so that no page is ever prepared twice.
 const STATEMENTS_CACHED: usize = 256;
+
+/// Readers that may wait for a permit, of one organisation.
+const WAITING_READERS: usize = 1024;
+
+/// Times that a statement may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EngineTimeouts {
+    /// Wait for a lock of another process. A command may meet it three times (its commit, the one before it, the
+    /// reload between), and WhatsApp gives up on a webhook after some ten seconds.
+    pub(super) lock: Duration,
+    /// The statement itself.
+    pub(super) statement: Duration,
+}
+
+impl Default for EngineTimeouts {
+    fn default() -> Self {
+        Self { lock: Duration::from_secs(2), statement: Duration::from_secs(3) }
+    }
+}
 
 /// A statement: fixed, or composed of fixed fragments.
 pub(super) type Sql = Cow<'static, str>;
@@ -41,6 +62,7 @@ pub(super) type Sql = Cow<'static, str>;
 #[derive(Clone)]
 pub(super) struct Engine {
     database: EngineDatabase,
+    readers: Arc<FairBound>,
     executed: Arc<AtomicU64>,
 }
 
@@ -51,17 +73,31 @@ enum EngineDatabase {
 }
 
 impl Engine {
-    /// Opens the database that `url` names, and migrates its schema. `timeout` is the time that a statement
-    /// waits for a lock of another process.
-    pub(super) async fn open_url(url: &str, readers: u32, timeout: Duration) -> Result<Self, StoreError> {
+    /// Opens the database that `url` names, and migrates its schema.
+    pub(super) async fn open_url(
+        url: &str,
+        readers: u32,
+        timeouts: EngineTimeouts,
+    ) -> Result<Self, StoreError> {
+        let readers = usize::try_from(readers.max(1)).unwrap_or(1);
+        let readers = FairBound::with_maxima("database_readers", readers, usize::MAX, WAITING_READERS);
         let database = if url.starts_with("sqlite:") {
-            EngineDatabase::Sqlite(Box::new(sqlite::SqliteDatabase::open_file(url, readers, timeout).await?))
+            EngineDatabase::Sqlite(Box::new(
+                sqlite::SqliteDatabase::open_file(url, readers.clone(), timeouts).await?,
+            ))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            EngineDatabase::Postgres(postgres::PostgresDatabase::open_database(url, readers, timeout).await?)
+            EngineDatabase::Postgres(
+                postgres::PostgresDatabase::open_database(url, readers.clone(), timeouts).await?,
+            )
         } else {
             return Err(unusable_value("the URL of the database must begin with sqlite: or postgres:"));
         };
-        Ok(Self { database, executed: Arc::default() })
+        Ok(Self { database, readers, executed: Arc::default() })
+    }
+
+    /// Returns the bound of the connections that read.
+    pub(super) const fn readers(&self) -> &Arc<FairBound> {
+        &self.readers
     }
 
     /// Returns its SQL dialect.
@@ -80,6 +116,7 @@ impl Engine {
     /// Reads with one statement.
     pub(super) async fn fetch_rows(
         &self,
+        holder: PermitHolder,
         sql: impl Into<Sql>,
         args: Vec<SqlArg>,
     ) -> Result<Vec<EngineRow>, StoreError> {
@@ -88,8 +125,12 @@ impl Engine {
         let span = tracing::debug_span!("db.read", statement = %StatementName(&sql));
         wait_for(AwaitKind::Read, async {
             Ok(match &self.database {
-                EngineDatabase::Sqlite(db) => to_rows(db.fetch_rows(sql, args).await?, EngineRow::Sqlite),
-                EngineDatabase::Postgres(db) => to_rows(db.fetch_rows(sql, args).await?, EngineRow::Postgres),
+                EngineDatabase::Sqlite(db) => {
+                    to_rows(db.fetch_rows(holder, sql, args).await?, EngineRow::Sqlite)
+                }
+                EngineDatabase::Postgres(db) => {
+                    to_rows(db.fetch_rows(holder, sql, args).await?, EngineRow::Postgres)
+                }
             })
         })
         .instrument(span)
@@ -97,13 +138,13 @@ impl Engine {
     }
 
     /// Begins several reads that must see the same commits.
-    pub(super) async fn begin_snapshot(&self) -> Result<ReadSnapshot, StoreError> {
+    pub(super) async fn begin_snapshot(&self, holder: PermitHolder) -> Result<ReadSnapshot, StoreError> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         let span = tracing::debug_span!("db.read", statement = "BEGIN");
         let reads = wait_for(AwaitKind::Read, async {
             Ok::<_, StoreError>(match &self.database {
-                EngineDatabase::Sqlite(db) => ReadTransaction::Sqlite(db.begin_snapshot().await?),
-                EngineDatabase::Postgres(db) => ReadTransaction::Postgres(db.begin_snapshot().await?),
+                EngineDatabase::Sqlite(db) => ReadTransaction::Sqlite(db.begin_snapshot(holder).await?),
+                EngineDatabase::Postgres(db) => ReadTransaction::Postgres(db.begin_snapshot(holder).await?),
             })
         });
         let reads = reads.instrument(span).await?;
@@ -171,7 +212,7 @@ pub(super) struct ReadSnapshot {
 }
 
 enum ReadTransaction {
-    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    Sqlite(sqlite::SqliteSnapshot),
     Postgres(postgres::PostgresSnapshot),
 }
 
@@ -188,7 +229,7 @@ impl ReadSnapshot {
         wait_for(AwaitKind::Read, async {
             Ok(match &mut self.reads {
                 ReadTransaction::Sqlite(reads) => {
-                    to_rows(sqlite_statement::run_statement(reads, sql, args).await?, EngineRow::Sqlite)
+                    to_rows(reads.fetch_rows(sql, args).await?, EngineRow::Sqlite)
                 }
                 ReadTransaction::Postgres(reads) => {
                     to_rows(reads.fetch_rows(sql, args).await?, EngineRow::Postgres)
@@ -202,7 +243,7 @@ impl ReadSnapshot {
     /// Ends the reads cleanly, which keeps their connection in the pool.
     pub(super) async fn end_reads(self) -> Result<(), StoreError> {
         match self.reads {
-            ReadTransaction::Sqlite(reads) => reads.rollback().await?,
+            ReadTransaction::Sqlite(reads) => reads.end_reads().await?,
             ReadTransaction::Postgres(reads) => reads.end_reads().await?,
         }
         Ok(())
@@ -216,7 +257,7 @@ pub(super) struct WriteConnection {
 }
 
 enum EngineConnection {
-    Sqlite(sqlx::SqliteConnection, CheckpointTask),
+    Sqlite(timed_connection::TimedConnection, CheckpointTask),
     Postgres(postgres::PrimaryConnection),
 }
 
@@ -233,7 +274,7 @@ impl WriteConnection {
         wait_for(AwaitKind::Transaction, async {
             Ok(match &mut self.connection {
                 EngineConnection::Sqlite(it, _) => {
-                    to_rows(sqlite_statement::run_statement(it, sql, args).await?, EngineRow::Sqlite)
+                    to_rows(it.run_statement(sql, args).await?, EngineRow::Sqlite)
                 }
                 EngineConnection::Postgres(it) => {
                     to_rows(it.run_statement(sql, args).await?, EngineRow::Postgres)

@@ -288,7 +288,7 @@ impl Store {
     pub async fn next_erasure(&self, account_number: i64) -> Result<Option<PendingErasure>, StoreError> {
         let sql =
             format!("SELECT {COLUMNS} FROM erasures WHERE account = $1 ORDER BY account, contact_id LIMIT 1");
-        let rows = self.engine.fetch_rows(sql, vec![account_number.into()]).await?;
+        let rows = self.read_for(account_number).fetch_rows(sql, vec![account_number.into()]).await?;
         rows.first().map(read_pending).transpose()
     }
 
@@ -299,7 +299,7 @@ impl Store {
     pub async fn end_erasure(&self, account_number: i64, id: ContactId) -> Result<(), StoreError> {
         let sql = "DELETE FROM erasures WHERE account = $1 AND contact_id = $2";
         let args = vec![account_number.into(), id.to_string().into()];
-        self.writer.write_statement(sql, args).await.map(drop)
+        self.write_for(account_number).write_statement(sql, args).await.map(drop)
     }
 
     /// Returns the number of erasures that are under way, in all accounts.
@@ -307,7 +307,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn count_erasures(&self) -> Result<i64, StoreError> {
-        let rows = self.engine.fetch_rows("SELECT count(*) FROM erasures", Vec::new()).await?;
+        let rows = self.read_for_server().fetch_rows("SELECT count(*) FROM erasures", Vec::new()).await?;
         rows.first().map_or(Ok(0), |row| row.read_fields(TABLE).take_int())
     }
 
@@ -316,7 +316,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn unserved_with_erasures(&self, node: NodeId) -> Result<Vec<i64>, StoreError> {
-        let rows = self.engine.fetch_rows(UNSERVED, vec![node.to_string().into()]).await?;
+        let rows = self.read_for_server().fetch_rows(UNSERVED, vec![node.to_string().into()]).await?;
         rows.iter().map(|row| row.read_fields(TABLE).take_int()).collect()
     }
 
@@ -332,7 +332,10 @@ impl Store {
         let digests: Vec<(String, &Arc<str>)> = keys.iter().map(|key| (key_digest(key), key)).collect();
         let names: Vec<&String> = digests.iter().map(|(digest, _)| digest).collect();
         let args = vec![account_number.into(), json_array(&names)?.into()];
-        let rows = self.engine.fetch_rows(known_keys_statement(self.engine.dialect()), args).await?;
+        let rows = self
+            .read_for(account_number)
+            .fetch_rows(known_keys_statement(self.engine.dialect()), args)
+            .await?;
         let known: BTreeSet<String> =
             rows.iter().map(|row| row.read_fields("erased_keys").take_text()).collect::<Result<_, _>>()?;
         let found = digests.into_iter().filter(|(digest, _)| known.contains(digest));
@@ -345,7 +348,10 @@ impl Store {
         account_number: i64,
         id: ContactId,
     ) -> Result<Vec<ContactId>, StoreError> {
-        let rows = self.engine.fetch_rows(MERGED, vec![account_number.into(), id.to_string().into()]).await?;
+        let rows = self
+            .read_for(account_number)
+            .fetch_rows(MERGED, vec![account_number.into(), id.to_string().into()])
+            .await?;
         let read = |row: &EngineRow| {
             let id = row.read_fields("contacts").take_text()?;
             RowPlace { table: "contacts", id: &id }.check_value("id", ContactId::parse(&id).ok())

@@ -105,7 +105,7 @@ impl Store {
         let args =
             vec![account_number.into(), after.into(), to.into(), json_array(&words)?.into(), limit.into()];
         let sql = events_of_statement(self.engine.dialect());
-        self.engine.fetch_rows(sql, args).await?.iter().map(read_event).collect()
+        self.read_for(account_number).fetch_rows(sql, args).await?.iter().map(read_event).collect()
     }
 
     /// Returns those of these events that are still kept, in no order.
@@ -115,7 +115,7 @@ impl Store {
     pub async fn events_at(&self, account_number: i64, sequences: &[i64]) -> Result<Vec<Event>, StoreError> {
         let args = vec![account_number.into(), json_array(sequences)?.into()];
         let sql = events_at_statement(self.engine.dialect());
-        self.engine.fetch_rows(sql, args).await?.iter().map(read_event).collect()
+        self.read_for(account_number).fetch_rows(sql, args).await?.iter().map(read_event).collect()
     }
 
     /// Finds an event by its id. The time in the id gives the position in the log.
@@ -130,7 +130,7 @@ impl Store {
         );
         let beyond = first.saturating_add(EVENTS_OF_ONE_COMMIT);
         let args = vec![account_number.into(), first.into(), beyond.into(), id.to_string().into()];
-        self.engine.fetch_rows(sql, args).await?.first().map(read_event).transpose()
+        self.read_for(account_number).fetch_rows(sql, args).await?.first().map(read_event).transpose()
     }
 
     /// Returns events of an account after this number, in order, at most `limit`.
@@ -148,6 +148,6 @@ impl Store {
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let args = vec![account_number.into(), after_sequence.into(), limit.into()];
-        self.engine.fetch_rows(sql, args).await?.iter().map(read_event).collect()
+        self.read_for(account_number).fetch_rows(sql, args).await?.iter().map(read_event).collect()
     }
 }

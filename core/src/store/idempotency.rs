@@ -154,7 +154,7 @@ impl Store {
         let sql = "SELECT key, fingerprint, status, body, created_at, claimed_by FROM idempotency_records \
                    WHERE organisation_id = $1 AND key = $2 AND created_at >= $3";
         let args = vec![organisation_id.to_string().into(), key.into(), not_before.millis().into()];
-        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = self.read_for(organisation_id).fetch_rows(sql, args).await?;
         rows.first().map_or(Ok(KeyState::Free), |row| read_record(row, organisation_id, &self.keys))
     }
 
@@ -193,7 +193,7 @@ impl Store {
             node.to_string().into(),
             not_before.millis().into(),
         ];
-        Ok(!self.engine.fetch_rows(sql, args).await?.is_empty())
+        Ok(!self.read_for(organisation_id).fetch_rows(sql, args).await?.is_empty())
     }
 
     /// Frees a key that this node claimed for a call that ended without an answer to store. Does nothing when
@@ -210,7 +210,7 @@ impl Store {
         let sql = "DELETE FROM idempotency_records \
                    WHERE organisation_id = $1 AND key = $2 AND status = 0 AND claimed_by = $3";
         let args = vec![organisation_id.to_string().into(), key.into(), node.to_string().into()];
-        self.engine.fetch_rows(sql, args).await.map(drop)
+        self.read_for(organisation_id).fetch_rows(sql, args).await.map(drop)
     }
 
     /// Returns keys that a node has claimed and not answered, at most 1000 of them.
@@ -223,7 +223,8 @@ impl Store {
     ) -> Result<Vec<(OrganisationId, String)>, StoreError> {
         let sql = "SELECT key, organisation_id FROM idempotency_records \
                    WHERE status = 0 AND claimed_by = $1 LIMIT $2";
-        let rows = self.engine.fetch_rows(sql, vec![node.to_string().into(), CLAIMS_MAX.into()]).await?;
+        let rows =
+            self.read_for_server().fetch_rows(sql, vec![node.to_string().into(), CLAIMS_MAX.into()]).await?;
         let read_key = |row: &EngineRow| {
             let mut fields = row.read_fields(TABLE);
             let key = fields.take_text()?;
@@ -240,7 +241,7 @@ impl Store {
     /// [`StoreError::Refused`] when the key meanwhile belongs to another call; see [`StoreError`].
     pub async fn insert_idempotency_record(&self, record: IdempotencyRecord) -> Result<(), StoreError> {
         let (sql, args) = self.insert_record(&record);
-        self.writer.write_statement(sql, args).await.map(drop)
+        self.write_for(record.organisation_id).write_statement(sql, args).await.map(drop)
     }
 }
 

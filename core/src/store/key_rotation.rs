@@ -115,7 +115,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn key_of_last_rotation(&self) -> Result<Option<EncryptionKeyId>, StoreError> {
         let sql = "SELECT value FROM server_secrets ORDER BY name LIMIT 1";
-        let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
+        let rows = self.read_for_server().fetch_rows(sql, Vec::new()).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(EncryptionKeyId::of_value(&row.read_fields("server_secrets").take_text()?))
     }
@@ -128,7 +128,7 @@ impl Store {
         let prefix = key_id.value_prefix();
         for column in &COLUMNS {
             let sql = column.select_outdated(&prefix, 1);
-            if !self.engine.fetch_rows(sql, vec![prefix.as_str().into()]).await?.is_empty() {
+            if !self.read_for_server().fetch_rows(sql, vec![prefix.as_str().into()]).await?.is_empty() {
                 return Ok(true);
             }
         }
@@ -146,7 +146,7 @@ impl Store {
             loop {
                 let prefix = self.keys.writing_key().value_prefix();
                 let sql = column.select_outdated(&prefix, STEP_ROWS);
-                let rows = self.engine.fetch_rows(sql, vec![prefix.into()]).await?;
+                let rows = self.read_for_server().fetch_rows(sql, vec![prefix.into()]).await?;
                 if rows.is_empty() {
                     break;
                 }
@@ -167,12 +167,12 @@ impl Store {
             script.push((column.update_value().into(), vec![anew, id.into(), value.into()]));
         }
         if !self.is_shared() {
-            return self.writer.write_all(script).await.map(drop);
+            return self.write_for_server().write_all(script).await.map(drop);
         }
         // Each in a transaction of its own: the rows of accounts belong to other nodes, and a transaction that
         // holds one of them waits for no other.
         for (sql, args) in script {
-            match self.engine.fetch_rows(sql, args).await {
+            match self.read_for_server().fetch_rows(sql, args).await {
                 // It is read again in the next step.
                 Err(StoreError::Unavailable(error)) if is_deadlock(&error) => {}
                 written => drop(written?),
@@ -186,7 +186,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn flush_writes(&self) -> Result<(), StoreError> {
-        self.writer.write_statement("SELECT 1", Vec::new()).await.map(drop)
+        self.write_for_server().write_statement("SELECT 1", Vec::new()).await.map(drop)
     }
 
     /// Tells all nodes of a rotation; `None` ends it. Only for a database that nodes share.
@@ -205,7 +205,7 @@ impl Store {
         }];
         // The nodes look when this moves.
         script.push(("UPDATE directory_counter SET revision = revision + 1 WHERE id = 1".into(), Vec::new()));
-        self.writer.write_all(script).await.map(drop)
+        self.write_for_server().write_all(script).await.map(drop)
     }
 
     /// Returns the rotation that is under way, if there is one.
@@ -214,7 +214,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn find_rotation(&self) -> Result<Option<KeyRotation>, StoreError> {
         let sql = "SELECT key_id, phase FROM key_rotation WHERE id = 1";
-        let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
+        let rows = self.read_for_server().fetch_rows(sql, Vec::new()).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.read_fields(TABLE);
         let (key_id, phase) = (fields.take_text()?, fields.take_text()?);
@@ -232,7 +232,7 @@ impl Store {
         let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
         let sql = "UPDATE nodes SET secret_keys = $2 WHERE id = $1";
         let args = vec![node.to_string().into(), keys.join(",").into()];
-        self.engine.fetch_rows(sql, args).await.map(drop)
+        self.read_for_server().fetch_rows(sql, args).await.map(drop)
     }
 
     /// Returns the living nodes that have not told yet that they do as a rotation demands.
@@ -243,7 +243,7 @@ impl Store {
         let sql =
             format!("SELECT id, address, secret_keys FROM nodes WHERE expires_at > {NOW} ORDER BY address");
         let mut behind = Vec::new();
-        for row in self.engine.fetch_rows(sql, Vec::new()).await? {
+        for row in self.read_for_server().fetch_rows(sql, Vec::new()).await? {
             let mut fields = row.read_fields("nodes");
             let id = NodeId::parse(&fields.take_text()?)
                 .map_err(|_unreadable| StoreError::Corrupt("nodes.id".into()))?;

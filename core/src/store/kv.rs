@@ -59,7 +59,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn plugin_kv(&self, plugin: PluginId) -> Result<Option<(KeyValues, i64)>, StoreError> {
         let id = plugin.to_string();
-        let mut reads = self.engine.begin_snapshot().await?;
+        let mut reads = self.read_for(plugin).begin_snapshot().await?;
         let sql = "SELECT kv_revision FROM plugin_heads WHERE plugin_id = $1";
         let head = reads.fetch_rows(sql, vec![id.as_str().into()]).await?;
         let sql = "SELECT key, value FROM plugin_kv WHERE plugin_id = $1";

@@ -174,7 +174,7 @@ impl Store {
             messages_statement(dialect, account_number, needs)?,
             unread_statement(dialect, account_number, needs)?,
         ] {
-            for message in message::read_all(&self.fetch_wanted(statement).await?)? {
+            for message in message::read_all(&self.fetch_wanted(account_number, statement).await?)? {
                 if erasing.contains(&message.conversation_id) {
                     message.erasure_keys().into_iter().for_each(|key| facts.put_erased(key));
                 } else {
@@ -182,26 +182,31 @@ impl Store {
                 }
             }
         }
-        for row in &self.fetch_wanted(parked_statement(dialect, account_number, needs)?).await? {
+        for row in
+            &self.fetch_wanted(account_number, parked_statement(dialect, account_number, needs)?).await?
+        {
             facts.put_parked(parked_item::read_parked(row)?);
         }
-        for row in &self.fetch_wanted(notices_statement(dialect, account_number, needs)?).await? {
+        for row in
+            &self.fetch_wanted(account_number, notices_statement(dialect, account_number, needs)?).await?
+        {
             facts.put_notice(raw_item::read_key(row)?);
         }
         let mut loaded = BTreeSet::new();
-        let rows = self.fetch_wanted(contacts_statement(dialect, account_number, needs)?).await?;
+        let rows =
+            self.fetch_wanted(account_number, contacts_statement(dialect, account_number, needs)?).await?;
         for contact in contact::read_all(&rows)? {
             facts.put_absent_conversation(contact.id);
             loaded.insert(contact.id);
             facts.put_contact(contact);
         }
-        for effect in self.effects_of(&needs.runs).await? {
+        for effect in self.load_effects(account_number.into(), &needs.runs).await? {
             if effect.status == EffectStatus::Pending {
                 facts.put_effect(effect.id);
             }
         }
         let statement = conversations_statement(dialect, account_number, &needs.conversations, &loaded)?;
-        for conversation in conversation::read_all(&self.fetch_wanted(statement).await?)? {
+        for conversation in conversation::read_all(&self.fetch_wanted(account_number, statement).await?)? {
             facts.put_conversation(conversation);
         }
         Ok(facts)
@@ -218,7 +223,7 @@ impl Store {
     ) -> Result<Vec<Arc<Contact>>, StoreError> {
         let needs = RowNeeds { contacts: ids, ..RowNeeds::default() };
         let statement = contacts_statement(self.engine.dialect(), account_number, &needs)?;
-        contact::read_all(&self.fetch_wanted(statement).await?)
+        contact::read_all(&self.fetch_wanted(account_number, statement).await?)
     }
 
     /// Returns messages by the keys of WhatsApp's ids.
@@ -229,13 +234,17 @@ impl Store {
     ) -> Result<HashMap<Arc<str>, Arc<Message>>, StoreError> {
         let needs = RowNeeds { wamids, ..RowNeeds::default() };
         let statement = messages_statement(self.engine.dialect(), account_number, &needs)?;
-        let messages = message::read_all(&self.fetch_wanted(statement).await?)?.into_iter();
+        let messages = message::read_all(&self.fetch_wanted(account_number, statement).await?)?.into_iter();
         Ok(messages.filter_map(|message| Some((wamid_key(message.wamid.as_ref()?), message))).collect())
     }
 
-    async fn fetch_wanted(&self, statement: Option<BoundStatement>) -> Result<Vec<EngineRow>, StoreError> {
+    async fn fetch_wanted(
+        &self,
+        account_number: i64,
+        statement: Option<BoundStatement>,
+    ) -> Result<Vec<EngineRow>, StoreError> {
         match statement {
-            Some((sql, args)) => self.engine.fetch_rows(sql, args).await,
+            Some((sql, args)) => self.read_for(account_number).fetch_rows(sql, args).await,
             None => Ok(Vec::new()),
         }
     }

@@ -310,7 +310,7 @@ impl Store {
         erasing: &BTreeSet<ConversationId>,
     ) -> Result<RowPage<Arc<Message>>, StoreError> {
         let (sql, args) = page_statement(self.engine.dialect(), account_number, query, erasing)?;
-        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = self.read_for(account_number).fetch_rows(sql, args).await?;
         Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
     }
 
@@ -324,7 +324,10 @@ impl Store {
         id: MessageId,
     ) -> Result<Option<Arc<Message>>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE account = $1 AND id = $2");
-        let rows = self.engine.fetch_rows(sql, vec![account_number.into(), id.to_string().into()]).await?;
+        let rows = self
+            .read_for(account_number)
+            .fetch_rows(sql, vec![account_number.into(), id.to_string().into()])
+            .await?;
         Ok(read_all(&rows)?.pop())
     }
 }

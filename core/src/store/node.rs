@@ -106,11 +106,11 @@ impl Store {
              ON CONFLICT (address) DO NOTHING RETURNING id"
         );
         let args = vec![node.to_string().into(), address.into(), process.into(), duration_ms(lease).into()];
-        if !self.engine.fetch_rows(sql, args).await?.is_empty() {
+        if !self.read_for_server().fetch_rows(sql, args).await?.is_empty() {
             return Ok(NodeEntry::Entered);
         }
         let sql = "SELECT id, process FROM nodes WHERE $1 = '' OR address = '' OR address = $1 LIMIT 1";
-        let rows = self.engine.fetch_rows(sql, vec![address.into()]).await?;
+        let rows = self.read_for_server().fetch_rows(sql, vec![address.into()]).await?;
         // Removed in between: the caller asks again.
         let Some(row) = rows.first() else {
             return Ok(NodeEntry::Blocked { process: String::new(), id: node });
@@ -132,13 +132,13 @@ impl Store {
     ) -> Result<Option<LeaseRenewal>, StoreError> {
         let sql = format!("UPDATE nodes SET expires_at = {NOW} + $2 WHERE id = $1 RETURNING id");
         let args = vec![node.to_string().into(), duration_ms(lease).into()];
-        if self.engine.fetch_rows(sql, args).await?.is_empty() {
+        if self.read_for_server().fetch_rows(sql, args).await?.is_empty() {
             return Ok(None);
         }
         self.remove_expired_nodes().await?;
         let sql = format!("SELECT id, address, expires_at, {NOW} FROM nodes");
         let mut renewed = LeaseRenewal { peers: Vec::new(), database_ms: 0 };
-        for row in self.engine.fetch_rows(sql, Vec::new()).await? {
+        for row in self.read_for_server().fetch_rows(sql, Vec::new()).await? {
             let mut fields = row.read_fields(TABLE);
             let peer = NodePeer { id: node_id(&fields.take_text()?)?, address: fields.take_text()?.into() };
             let expires_at = fields.take_int()?;
@@ -154,7 +154,7 @@ impl Store {
     /// Removes the nodes with an expired lease.
     async fn remove_expired_nodes(&self) -> Result<(), StoreError> {
         let sql = format!("DELETE FROM nodes WHERE expires_at <= {NOW}");
-        self.engine.fetch_rows(sql, Vec::new()).await.map(drop)
+        self.read_for_server().fetch_rows(sql, Vec::new()).await.map(drop)
     }
 
     /// Removes a node whose process, as it identified itself, has provably ended on this machine. Returns `false`,
@@ -176,7 +176,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn remove_node(&self, node: NodeId) -> Result<(), StoreError> {
-        self.engine
+        self.read_for_server()
             .fetch_rows("DELETE FROM nodes WHERE id = $1", vec![node.to_string().into()])
             .await
             .map(drop)
@@ -193,7 +193,10 @@ impl Store {
     ) -> Result<Option<NodePeer>, StoreError> {
         let sql = "SELECT n.id, n.address FROM accounts a JOIN nodes n ON n.id = a.owner \
                    WHERE a.number = $1 AND n.id <> $2";
-        let rows = self.engine.fetch_rows(sql, vec![account_number.into(), node.to_string().into()]).await?;
+        let rows = self
+            .read_for(account_number)
+            .fetch_rows(sql, vec![account_number.into(), node.to_string().into()])
+            .await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.read_fields(TABLE);
         Ok(Some(NodePeer { id: node_id(&fields.take_text()?)?, address: fields.take_text()?.into() }))
@@ -244,7 +247,7 @@ impl Store {
         );
         let args =
             vec![account_number.into(), own.as_str().into(), floor.revision.into(), floor.sequence.into()];
-        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = self.read_for(account_number).fetch_rows(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.read_fields("accounts");
         let (seen, had_lost_commits) = (fields.take_int()?, fields.take_int()? != 0);
@@ -296,7 +299,7 @@ impl Store {
             floor.sequence.into(),
             floor.at.millis().into(),
         ];
-        let rows = self.writer.write_statement(sql, args).await?;
+        let rows = self.write_for(account_number).write_statement(sql, args).await?;
         rows.first().ok_or(StoreError::Fenced)?.read_fields("accounts").take_int()
     }
 
@@ -309,7 +312,7 @@ impl Store {
                    JOIN accounts a ON a.number = m.account \
                    LEFT JOIN nodes n ON n.id = a.owner AND n.id <> $1 \
                    WHERE m.status = 'pending' AND m.next_attempt_at IS NOT NULL AND n.id IS NULL ORDER BY m.account";
-        let rows = self.engine.fetch_rows(sql, vec![node.to_string().into()]).await?;
+        let rows = self.read_for_server().fetch_rows(sql, vec![node.to_string().into()]).await?;
         rows.iter().map(|row: &EngineRow| row.read_fields("messages").take_int()).collect()
     }
 
@@ -321,8 +324,10 @@ impl Store {
         if !self.is_shared() {
             return Ok(0);
         }
-        let rows =
-            self.engine.fetch_rows("SELECT revision FROM directory_counter WHERE id = 1", Vec::new()).await?;
+        let rows = self
+            .read_for_server()
+            .fetch_rows("SELECT revision FROM directory_counter WHERE id = 1", Vec::new())
+            .await?;
         rows.first()
             .ok_or_else(|| StoreError::Corrupt("directory_counter".into()))?
             .read_fields(TABLE)

@@ -36,7 +36,7 @@ fn read_token(fields: &mut RowFields<'_>) -> Result<OperatorToken, StoreError> {
 impl Store {
     pub(super) async fn live_operator_tokens(&self) -> Result<Vec<OperatorToken>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM {TABLE} WHERE revoked_at IS NULL ORDER BY id");
-        let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
+        let rows = self.read_for_server().fetch_rows(sql, Vec::new()).await?;
         rows.iter().map(|row| read_token(&mut row.read_fields(TABLE))).collect()
     }
 
@@ -48,7 +48,7 @@ impl Store {
         let sql =
             format!("SELECT {COLUMNS}, revoked_at FROM {TABLE} WHERE directory_revision > $1 ORDER BY id");
         let (mut live, mut revoked) = (Vec::new(), Vec::new());
-        for row in &self.engine.fetch_rows(sql, vec![after.into()]).await? {
+        for row in &self.read_for_server().fetch_rows(sql, vec![after.into()]).await? {
             let mut fields = row.read_fields(TABLE);
             let token = read_token(&mut fields)?;
             if fields.opt_int()?.is_some() { revoked.push(token.id) } else { live.push(token) }
@@ -72,7 +72,7 @@ impl Store {
             principal_text(&token.created_by)?.into(),
             token.created_at.millis().into(),
         ];
-        self.writer.write_statement(sql, args).await.map(drop)
+        self.write_for_server().write_statement(sql, args).await.map(drop)
     }
 
     /// Revokes a token; `false` when it is unknown, or was revoked before.
@@ -86,7 +86,10 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let sql =
             "UPDATE operator_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
-        let rows = self.writer.write_statement(sql, vec![id.to_string().into(), at.millis().into()]).await?;
+        let rows = self
+            .write_for_server()
+            .write_statement(sql, vec![id.to_string().into(), at.millis().into()])
+            .await?;
         Ok(!rows.is_empty())
     }
 }

@@ -155,7 +155,7 @@ impl Store {
         let sql = format!(
             "SELECT {ORGANISATION}, deleted_at FROM organisations WHERE directory_revision > $1 ORDER BY id"
         );
-        for row in &self.engine.fetch_rows(sql, since()).await? {
+        for row in &self.read_for_server().fetch_rows(sql, since()).await? {
             let (organisation, deleted_at) = read_tombstone(row)?;
             if deleted_at.is_some() {
                 changes.deleted.push(organisation.id);
@@ -166,18 +166,18 @@ impl Store {
         let sql = format!(
             "SELECT {API_KEY} FROM api_keys WHERE directory_revision > $1 AND revoked_at IS NULL ORDER BY id"
         );
-        let rows = self.engine.fetch_rows(sql, since()).await?;
+        let rows = self.read_for_server().fetch_rows(sql, since()).await?;
         changes.rows.api_keys = rows.iter().map(read_api_key).collect::<Result<_, _>>()?;
         let sql = format!(
             "SELECT {API_KEY} FROM api_keys \
              WHERE directory_revision > $1 AND revoked_at IS NOT NULL ORDER BY id"
         );
-        for row in &self.engine.fetch_rows(sql, since()).await? {
+        for row in &self.read_for_server().fetch_rows(sql, since()).await? {
             changes.revoked.push(read_api_key(row)?.id);
         }
         let sql = "SELECT id, organisation_id, name, email, created_at \
                    FROM users WHERE directory_revision > $1 ORDER BY id";
-        let rows = self.engine.fetch_rows(sql, since()).await?;
+        let rows = self.read_for_server().fetch_rows(sql, since()).await?;
         changes.rows.users = rows.iter().map(read_user).collect::<Result<_, _>>()?;
         changes.rows.accounts = self.accounts_changed(after).await?;
         (changes.rows.operator_tokens, changes.revoked_tokens) = self.operator_token_changes(after).await?;
@@ -186,17 +186,17 @@ impl Store {
 
     pub(super) async fn load_organisations(&self) -> Result<Vec<Organisation>, StoreError> {
         let sql = format!("SELECT {ORGANISATION} FROM organisations WHERE deleted_at IS NULL ORDER BY id");
-        self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_organisation).collect()
+        self.read_for_server().fetch_rows(sql, Vec::new()).await?.iter().map(read_organisation).collect()
     }
 
     pub(super) async fn live_api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
         let sql = format!("SELECT {API_KEY} FROM api_keys WHERE revoked_at IS NULL ORDER BY id");
-        self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_api_key).collect()
+        self.read_for_server().fetch_rows(sql, Vec::new()).await?.iter().map(read_api_key).collect()
     }
 
     pub(super) async fn load_users(&self) -> Result<Vec<User>, StoreError> {
         let sql = "SELECT id, organisation_id, name, email, created_at FROM users ORDER BY id";
-        self.engine.fetch_rows(sql, Vec::new()).await?.iter().map(read_user).collect()
+        self.read_for_server().fetch_rows(sql, Vec::new()).await?.iter().map(read_user).collect()
     }
 
     /// Finds a tenant's current row.
@@ -205,7 +205,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn find_organisation(&self, id: OrganisationId) -> Result<Option<Organisation>, StoreError> {
         let sql = format!("SELECT {ORGANISATION} FROM organisations WHERE id = $1 AND deleted_at IS NULL");
-        let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
+        let rows = self.read_for_server().fetch_rows(sql, vec![id.to_string().into()]).await?;
         rows.first().map(read_organisation).transpose()
     }
 
@@ -252,7 +252,7 @@ impl Store {
             organisation.created_at.millis().into(),
             organisation.row_version.to_row().into(),
         ];
-        self.writer.write_statement(sql, args).await
+        self.write_for_server().write_statement(sql, args).await
     }
 
     /// Inserts a key.
@@ -272,7 +272,7 @@ impl Store {
             key.created_at.millis().into(),
             principal_text(&key.created_by)?.into(),
         ];
-        self.writer.write_statement(sql, args).await.map(drop)
+        self.write_for_server().write_statement(sql, args).await.map(drop)
     }
 
     /// Revokes a key; `false` when it is unknown, or was revoked before.
@@ -281,7 +281,10 @@ impl Store {
     /// [`StoreError`].
     pub async fn revoke_api_key(&self, id: ApiKeyId, at: Timestamp) -> Result<bool, StoreError> {
         let sql = "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
-        let rows = self.writer.write_statement(sql, vec![id.to_string().into(), at.millis().into()]).await?;
+        let rows = self
+            .write_for_server()
+            .write_statement(sql, vec![id.to_string().into(), at.millis().into()])
+            .await?;
         Ok(!rows.is_empty())
     }
 
@@ -299,6 +302,6 @@ impl Store {
             user.email.as_deref().into(),
             user.created_at.millis().into(),
         ];
-        self.writer.write_statement(sql, args).await.map(drop)
+        self.write_for_server().write_statement(sql, args).await.map(drop)
     }
 }

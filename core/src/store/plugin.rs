@@ -204,8 +204,10 @@ impl Store {
     /// [`StoreError`].
     pub async fn load_plugins(&self) -> Result<Vec<Plugin>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM plugins WHERE deleted_at IS NULL ORDER BY id");
-        let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
-        rows.iter().map(|row| read_plugin(&mut row.read_fields(TABLE), &self.keys)).collect()
+        let rows = self.read_for_server().fetch_rows(sql, Vec::new()).await?;
+        rows.iter()
+            .map(|row| self.note_plugin(read_plugin(&mut row.read_fields(TABLE), &self.keys)?))
+            .collect()
     }
 
     /// Finds a plugin; `None` when it was deleted.
@@ -214,7 +216,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn find_plugin(&self, id: PluginId) -> Result<Option<Plugin>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM plugins WHERE id = $1 AND deleted_at IS NULL");
-        let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
+        let rows = self.read_for(id).fetch_rows(sql, vec![id.to_string().into()]).await?;
         rows.first().map(|row| read_plugin(&mut row.read_fields(TABLE), &self.keys)).transpose()
     }
 
@@ -226,14 +228,21 @@ impl Store {
     pub async fn plugin_changes(&self, after: i64) -> Result<(Vec<Plugin>, Vec<PluginId>), StoreError> {
         let sql =
             format!("SELECT {COLUMNS}, deleted_at FROM plugins WHERE directory_revision > $1 ORDER BY id");
-        let rows = self.engine.fetch_rows(sql, vec![after.into()]).await?;
+        let rows = self.read_for_server().fetch_rows(sql, vec![after.into()]).await?;
         let (mut kept, mut deleted) = (Vec::new(), Vec::new());
         for row in &rows {
             let mut fields = row.read_fields(TABLE);
-            let plugin = read_plugin(&mut fields, &self.keys)?;
+            let plugin = self.note_plugin(read_plugin(&mut fields, &self.keys)?)?;
             if fields.opt_int()?.is_some() { deleted.push(plugin.id) } else { kept.push(plugin) }
         }
         Ok((kept, deleted))
+    }
+
+    /// Notes the organisation of a plugin whose row was read.
+    #[expect(clippy::unnecessary_wraps, reason = "the last step of reading rows that may fail")]
+    fn note_plugin(&self, plugin: Plugin) -> Result<Plugin, StoreError> {
+        self.owners.note_owner(plugin.id, plugin.organisation_id);
+        Ok(plugin)
     }
 
     /// Inserts a plugin, which has no keys and values yet.
@@ -248,7 +257,8 @@ impl Store {
             (sql.into(), column_values(one, &self.keys)?),
             (head.into(), vec![one.id.to_string().into()]),
         ];
-        self.writer.write_all(script).await.map(drop)
+        self.owners.note_owner(one.id, one.organisation_id);
+        self.write_for(one.id).write_all(script).await.map(drop)
     }
 
     /// Overwrites a plugin's row of the version that the change was decided on, with `before` as its known
@@ -273,7 +283,7 @@ impl Store {
         let mut script = vec![(Sql::from(sql), column_values(&decided, &self.keys)?)];
         script.extend(begin_at_the_end(self.engine.dialect(), before, &decided)?);
         let version = decided.row_version;
-        match self.writer.write_all(script).await {
+        match self.write_for(decided.id).write_all(script).await {
             Ok(_) => Ok(Some(Plugin { row_version: version.next(), ..decided })),
             Err(refused @ StoreError::Refused(_)) => {
                 let stands = self.find_plugin(decided.id).await?;
@@ -303,7 +313,7 @@ impl Store {
             standing.reason.as_deref().into(),
             i64::from(standing.by_operator).into(),
         ];
-        let rows = self.writer.write_statement(sql, args).await?;
+        let rows = self.write_for(id).write_statement(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.read_fields(TABLE);
         let id = fields.take_text()?;
@@ -332,7 +342,9 @@ impl Store {
             ("DELETE FROM delivery_cursors WHERE subscriber = $1".into(), vec![name()]),
             (closed.into(), vec![name()]),
         ];
-        self.writer.write_all(script).await.map(drop)
+        self.write_for(id).write_all(script).await?;
+        self.owners.forget_owner(id);
+        Ok(())
     }
 
     /// Makes other nodes read a plugin again, because its runs have changed.
@@ -341,6 +353,6 @@ impl Store {
     /// [`StoreError`].
     pub async fn touch_plugin(&self, id: PluginId) -> Result<(), StoreError> {
         let sql = "UPDATE plugins SET deleted_at = deleted_at WHERE id = $1";
-        self.writer.write_statement(sql, vec![id.to_string().into()]).await.map(drop)
+        self.write_for(id).write_statement(sql, vec![id.to_string().into()]).await.map(drop)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::dialect::Dialect;
-use super::engine::EngineRow;
+use super::engine::SqlArg;
 use super::{IdempotencyRecord, Store, StoreError};
 use crate::domain::time::Timestamp;
 use crate::ids::{AuditEntryId, ulid};
@@ -164,12 +164,13 @@ impl Store {
     pub(super) async fn drop_parked_surplus(&self, max: i64) -> Result<u64, StoreError> {
         let sql = "SELECT account, count(*) FROM parked_items GROUP BY account HAVING count(*) > $1";
         let mut dropped = 0;
-        for row in self.engine.fetch_rows(sql, vec![max.into()]).await? {
+        for row in self.read_for_server().fetch_rows(sql, vec![max.into()]).await? {
             let mut fields = row.read_fields("parked_items");
             let (account, count) = (fields.take_int()?, fields.take_int()?);
             let surplus = count.saturating_sub(max).min(STEP_ROWS);
             let sql = PARKED_SURPLUS.delete_statement(self.engine.dialect());
-            let rows = self.writer.write_statement(sql, vec![account.into(), surplus.into()]).await?;
+            let rows =
+                self.write_for_server().write_statement(sql, vec![account.into(), surplus.into()]).await?;
             dropped += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         }
         self.parked_dropped.fetch_add(dropped, Ordering::Relaxed);
@@ -193,18 +194,17 @@ impl Store {
             (RUN_LOGS, ages.runs),
             (EFFECTS, ages.runs),
         ];
-        let mut removed = self.drop_parked_surplus(PARKED_MAX).await?;
-        for (oldest, age) in steps {
-            let args = vec![now.minus_duration(age).millis().into(), STEP_ROWS.into()];
-            let sql = oldest.delete_statement(self.engine.dialect());
-            let rows: Vec<EngineRow> = self.writer.write_statement(sql, args).await?;
-            removed += u64::try_from(rows.len()).unwrap_or(u64::MAX);
-        }
+        let mut steps: Vec<(OldestRows, SqlArg)> =
+            steps.map(|(oldest, age)| (oldest, now.minus_duration(age).millis().into())).into();
         if let Some(age) = ages.audit {
             let first = AuditEntryId::from_bits(ulid(now.minus_duration(age).millis(), 0));
-            let sql = AUDIT_ENTRIES.delete_statement(self.engine.dialect());
-            let rows =
-                self.writer.write_statement(sql, vec![first.to_string().into(), STEP_ROWS.into()]).await?;
+            steps.push((AUDIT_ENTRIES, first.to_string().into()));
+        }
+        let mut removed = self.drop_parked_surplus(PARKED_MAX).await?;
+        for (oldest, first_kept) in steps {
+            let sql = oldest.delete_statement(self.engine.dialect());
+            let args = vec![first_kept, STEP_ROWS.into()];
+            let rows = self.write_for_server().write_statement(sql, args).await?;
             removed += u64::try_from(rows.len()).unwrap_or(u64::MAX);
         }
         self.purge_unfinished_versions(now.minus_duration(UPLOAD_TIME)).await?;

@@ -149,7 +149,7 @@ impl Store {
         wamid_keys: &BTreeSet<Arc<str>>,
     ) -> Result<Vec<RawItem>, StoreError> {
         let args = vec![account_number.into(), json_array(&wamid_keys.iter().collect::<Vec<_>>())?.into()];
-        let rows = self.engine.fetch_rows(select_many(self.engine.dialect()), args).await?;
+        let rows = self.read_for(account_number).fetch_rows(select_many(self.engine.dialect()), args).await?;
         rows.iter().map(read_raw_item).collect()
     }
 
@@ -170,7 +170,7 @@ impl Store {
             after.digest.as_str().into(),
             limit.into(),
         ];
-        let rows = self.engine.fetch_rows(PAGE, args).await?;
+        let rows = self.read_for(account_number).fetch_rows(PAGE, args).await?;
         let mut read = Vec::with_capacity(rows.len());
         for row in &rows {
             let mut fields = row.read_fields(TABLE);
@@ -197,7 +197,10 @@ impl Store {
         account_number: i64,
         wamid_key: &str,
     ) -> Result<Vec<(RawRole, Arc<str>)>, StoreError> {
-        let rows = self.engine.fetch_rows(SELECT, vec![account_number.into(), wamid_key.into()]).await?;
+        let rows = self
+            .read_for(account_number)
+            .fetch_rows(SELECT, vec![account_number.into(), wamid_key.into()])
+            .await?;
         let at = RowPlace { table: TABLE, id: wamid_key };
         rows.iter()
             .map(|row| {

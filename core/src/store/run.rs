@@ -234,7 +234,7 @@ impl Store {
         if !logs.is_empty() {
             add(&log::INSERT, json_array(&logs)?);
         }
-        let passed = self.writer.write_script(script, 1).await?;
+        let passed = self.write_for(batch.plugin).write_script(script, 1).await?;
         passed.first().map(|row| row.read_fields("plugin_heads").take_int()).transpose()
     }
 }

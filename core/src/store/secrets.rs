@@ -14,6 +14,7 @@ use super::engine::{Engine, WriteConnection};
 use super::row::RowPlace;
 use crate::domain::account::Secret;
 use crate::encryption::KeyRing;
+use crate::fair_bound::PermitHolder;
 
 const TABLE: &str = "server_secrets";
 /// Column of a secret, in hexadecimal digits.
@@ -42,7 +43,10 @@ impl std::fmt::Debug for ServerSecrets {
 impl ServerSecrets {
     /// Returns `true` when there is none yet: nothing in the database is encrypted.
     pub(super) async fn are_missing(engine: &Engine) -> Result<bool, StoreError> {
-        Ok(engine.fetch_rows("SELECT name FROM server_secrets LIMIT 1", Vec::new()).await?.is_empty())
+        Ok(engine
+            .fetch_rows(PermitHolder::Server, "SELECT name FROM server_secrets LIMIT 1", Vec::new())
+            .await?
+            .is_empty())
     }
 
     /// Reads the secrets, and creates missing ones first.
@@ -82,8 +86,13 @@ async fn secret(
     let value = VALUE.bind_secret(keys, name.to_owned(), &Secret::new(&hex::encode(fresh)));
     writer.run_statement(sql, vec![name.into(), value]).await?;
     // Another node may have been first: the row in the table is the one in force.
-    let rows =
-        engine.fetch_rows("SELECT value FROM server_secrets WHERE name = $1", vec![name.into()]).await?;
+    let rows = engine
+        .fetch_rows(
+            PermitHolder::Server,
+            "SELECT value FROM server_secrets WHERE name = $1",
+            vec![name.into()],
+        )
+        .await?;
     let at = RowPlace { table: TABLE, id: name };
     let row = at.check_value(VALUE.column, rows.first())?;
     let value = VALUE.decrypt(keys, name, &row.read_fields(TABLE).take_text()?)?;

@@ -89,7 +89,12 @@ impl Store {
     ) -> Result<Vec<WaitingMessage>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let args = vec![account_number.into(), due_by.millis().into(), beyond.millis().into(), limit.into()];
-        self.engine.fetch_rows(queue_statement(), args).await?.iter().map(read_waiting).collect()
+        self.read_for(account_number)
+            .fetch_rows(queue_statement(), args)
+            .await?
+            .iter()
+            .map(read_waiting)
+            .collect()
     }
 
     /// Returns the next message of each of these conversations that has one, due or not.
@@ -105,7 +110,7 @@ impl Store {
         let listed = json_array(&names).map_err(StoreError::from)?;
         let args: Vec<SqlArg> = vec![account_number.into(), listed.into()];
         let sql = next_of_statement(self.engine.dialect());
-        self.engine.fetch_rows(sql, args).await?.iter().map(read_waiting).collect()
+        self.read_for(account_number).fetch_rows(sql, args).await?.iter().map(read_waiting).collect()
     }
 
     /// Returns the earliest due time of a message that may be sent.
@@ -113,7 +118,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn next_due(&self, account_number: i64) -> Result<Option<DueTime>, StoreError> {
-        let rows = self.engine.fetch_rows(next_due_statement(), vec![account_number.into()]).await?;
+        let rows = self
+            .read_for(account_number)
+            .fetch_rows(next_due_statement(), vec![account_number.into()])
+            .await?;
         let Some(row) = rows.first() else { return Ok(None) };
         RowPlace { table: TABLE, id: "" }.opt_due_time("next_attempt_at", row.read_fields(TABLE).opt_int()?)
     }

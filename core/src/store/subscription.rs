@@ -112,7 +112,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn load_subscriptions(&self) -> Result<Vec<Subscription>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE deleted_at IS NULL ORDER BY id");
-        let rows = self.engine.fetch_rows(sql, Vec::new()).await?;
+        let rows = self.read_for_server().fetch_rows(sql, Vec::new()).await?;
         self.with_secrets(
             rows.iter()
                 .map(|row| read_subscription(&mut row.read_fields(TABLE)))
@@ -127,7 +127,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn find_subscription(&self, id: SubscriptionId) -> Result<Option<Subscription>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM webhook_subscriptions WHERE id = $1 AND deleted_at IS NULL");
-        let rows = self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?;
+        let rows = self.read_for(id).fetch_rows(sql, vec![id.to_string().into()]).await?;
         let rows = rows
             .iter()
             .map(|row| read_subscription(&mut row.read_fields(TABLE)))
@@ -147,7 +147,7 @@ impl Store {
         let sql = format!(
             "SELECT {COLUMNS}, deleted_at FROM webhook_subscriptions WHERE directory_revision > $1 ORDER BY id"
         );
-        let rows = self.engine.fetch_rows(sql, vec![after.into()]).await?;
+        let rows = self.read_for_server().fetch_rows(sql, vec![after.into()]).await?;
         let (mut kept, mut deleted) = (Vec::new(), Vec::new());
         for row in &rows {
             let mut fields = row.read_fields(TABLE);
@@ -172,11 +172,12 @@ impl Store {
             self.engine.dialect().in_texts(1)
         );
         let mut secrets: HashMap<SubscriptionId, Vec<SigningSecret>> = HashMap::new();
-        for row in &self.engine.fetch_rows(sql, vec![json_array(&names)?.into()]).await? {
+        for row in &self.read_for_server().fetch_rows(sql, vec![json_array(&names)?.into()]).await? {
             let (subscription, secret) = read_secret(row, &self.keys)?;
             secrets.entry(subscription).or_default().push(secret);
         }
         for row in &mut rows {
+            self.owners.note_owner(row.id, row.organisation_id);
             row.secrets = secrets.remove(&row.id).unwrap_or_default();
         }
         Ok(rows)
@@ -217,7 +218,8 @@ impl Store {
             script.push(insert_secret(one.id, secret, &self.keys)?);
         }
         script.extend(answer.map(|record| self.insert_record(record)));
-        self.writer.write_all(script).await.map(drop)
+        self.owners.note_owner(one.id, one.organisation_id);
+        self.write_for(one.id).write_all(script).await.map(drop)
     }
 
     /// Overwrites a subscription's row of the version that the change was decided on, and returns the new
@@ -244,7 +246,7 @@ impl Store {
             decided.row_version.to_row().into(),
             decided.format.as_str().into(),
         ];
-        let written = self.writer.write_statement(sql, args).await?;
+        let written = self.write_for(decided.id).write_statement(sql, args).await?;
         let row_version = decided.row_version.next();
         Ok((!written.is_empty()).then_some(Subscription { row_version, ..decided }))
     }
@@ -279,7 +281,7 @@ impl Store {
             insert_secret(decided.id, secret, &self.keys)?,
         ];
         script.extend(answer.map(|record| self.insert_record(record)));
-        match self.writer.write_all(script).await {
+        match self.write_for(decided.id).write_all(script).await {
             Ok(_) => Ok(Some(Subscription { row_version: version.next(), ..decided })),
             Err(refused @ StoreError::Refused(_)) => {
                 let stands = self.find_subscription(decided.id).await?;
@@ -306,7 +308,7 @@ impl Store {
             ("DELETE FROM delivery_cursors WHERE subscriber = $1".into(), vec![name()]),
             (closed.into(), vec![name()]),
         ];
-        self.writer.write_all(script).await.map(drop)
+        self.write_for(id).write_all(script).await.map(drop)
     }
 
     /// Makes other nodes read a subscription again, because its deliveries have changed.
@@ -319,7 +321,7 @@ impl Store {
             "UPDATE webhook_subscriptions SET deleted_at = deleted_at WHERE id {}",
             self.engine.dialect().in_texts(1)
         );
-        self.writer.write_statement(sql, vec![json_array(&names)?.into()]).await.map(drop)
+        self.write_for_server().write_statement(sql, vec![json_array(&names)?.into()]).await.map(drop)
     }
 
     /// Counts deliveries that were given up: `deaths` more, or `deaths` in all when one was accepted before
@@ -341,7 +343,7 @@ impl Store {
         let kept = i64::from(!taken_before);
         let most = i64::from(DEAD_IN_ROW_MAX);
         let args = vec![id.to_string().into(), kept.into(), i64::from(deaths).into(), most.into()];
-        let rows = self.writer.write_statement(sql, args).await?;
+        let rows = self.write_for(id).write_statement(sql, args).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let mut fields = row.read_fields(TABLE);
         let id = fields.take_text()?;

@@ -1,16 +1,13 @@
-//! The only task that writes. It takes every queued job and puts them into one transaction, so that one fsync
-//! serves many accounts.
+//! The only task that writes. It takes the queued jobs of all organisations in turn and puts them into one
+//! transaction, so that one fsync serves many accounts.
 //!
 //! Invariants: a caller gets its answer only after COMMIT has returned. A job that the database refuses fails
 //! alone. The task survives every error, and writes again once the database works. A caller that stopped
 //! waiting changes nothing. The task decides nothing about rows.
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -20,45 +17,40 @@ use super::dialect::Dialect;
 use super::engine::{
     Engine, EngineRow, Sql, SqlArg, WriteConnection, is_deadlock, is_lost, is_silence, refuses,
 };
+use super::write_queue::{WriteJob, WriteQueue};
 use super::{AccountCommit, StoreError};
 use crate::domain::audit::AuditEntry;
 use crate::encryption::KeyRing;
+use crate::fair_bound::{FairBound, PermitHolder};
 use crate::surroundings::{AwaitKind, wait_for};
-
-/// Jobs that may be queued; further callers wait.
-const QUEUE_JOBS: usize = 4096;
-/// Jobs of one transaction, at most.
-const BATCH_JOBS: usize = 512;
-
-struct WriteJob {
-    work: WriteWork,
-    reply: oneshot::Sender<Result<Vec<EngineRow>, StoreError>>,
-}
 
 /// Handle of the writing task. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct StoreWriter {
-    jobs: mpsc::Sender<WriteJob>,
+    queue: Arc<WriteQueue>,
     dialect: Dialect,
     /// Entry of the audit log that each job of this handle leaves.
     trail: Option<Arc<AuditEntry>>,
     failing: Arc<AtomicBool>,
-    closing: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl StoreWriter {
     /// Starts the task on this connection.
     pub(super) fn start_task(engine: Engine, connection: WriteConnection, keys: KeyRing) -> Self {
-        let (jobs, inbox) = mpsc::channel(QUEUE_JOBS);
+        let queue = WriteQueue::new();
         let failing = Arc::new(AtomicBool::new(false));
-        let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
         let dialect = engine.dialect();
         let task = WriterTask { engine, connection: Some(connection), keys, failing: failing.clone() };
-        tasks.spawn(task.run_task(inbox, closing.clone()));
+        tasks.spawn(task.run_task(queue.clone()));
         tasks.close();
-        Self { jobs, dialect, trail: None, failing, closing, tasks }
+        Self { queue, dialect, trail: None, failing, tasks }
+    }
+
+    /// Returns the bound of the jobs that are queued.
+    pub(super) fn queued(&self) -> &Arc<FairBound> {
+        self.queue.room()
     }
 
     /// Returns `true` when the last transaction failed because the database did not work.
@@ -74,53 +66,48 @@ impl StoreWriter {
     /// Writes one statement durably and returns its rows.
     pub(super) async fn write_statement(
         &self,
+        holder: PermitHolder,
         sql: impl Into<Sql>,
         args: Vec<SqlArg>,
     ) -> Result<Vec<EngineRow>, StoreError> {
-        self.queue_job(WriteWork::Statement { sql: sql.into(), args }).await
+        self.queue_job(holder, WriteWork::Statement { sql: sql.into(), args }).await
     }
 
-    /// Writes several statements durably, together or not at all, and returns the rows of the first.
-    pub(super) async fn write_all(
-        &self,
-        statements: Vec<(Sql, Vec<SqlArg>)>,
-    ) -> Result<Vec<EngineRow>, StoreError> {
-        self.write_script(statements, 0).await
-    }
-
-    /// Writes several statements durably, and returns the rows of the statement at this index.
+    /// Writes several statements durably, together or not at all, and returns the rows of the statement at this index.
     pub(super) async fn write_script(
         &self,
+        holder: PermitHolder,
         statements: Vec<(Sql, Vec<SqlArg>)>,
         answer: usize,
     ) -> Result<Vec<EngineRow>, StoreError> {
-        self.queue_job(WriteWork::Script { statements, answer, trail: None }).await
+        self.queue_job(holder, WriteWork::Script { statements, answer, trail: None }).await
     }
 
     /// Writes one account's commit durably.
-    pub(super) async fn write_commit(&self, commit: AccountCommit) -> Result<(), StoreError> {
-        self.queue_job(WriteWork::Commit(Box::new(commit))).await.map(drop)
+    pub(super) async fn write_commit(
+        &self,
+        holder: PermitHolder,
+        commit: AccountCommit,
+    ) -> Result<(), StoreError> {
+        self.queue_job(holder, WriteWork::Commit(Box::new(commit))).await.map(drop)
     }
 
-    async fn queue_job(&self, work: WriteWork) -> Result<Vec<EngineRow>, StoreError> {
+    async fn queue_job(&self, holder: PermitHolder, work: WriteWork) -> Result<Vec<EngineRow>, StoreError> {
         let work = match &self.trail {
             Some(entry) => work.with_audit(self.dialect, entry)?,
             None => work,
         };
-        let (reply, answer) = oneshot::channel();
         let closed = || StoreError::Unavailable(sqlx::Error::PoolClosed);
         wait_for(AwaitKind::Transaction, async {
-            if self.jobs.send(WriteJob { work, reply }).await.is_err() {
-                return Err(closed());
-            }
-            answer.await.unwrap_or_else(|_gone| Err(closed()))
+            let outcome = self.queue.push_work(holder, work).await.ok_or_else(closed)?;
+            outcome.await.unwrap_or_else(|_gone| Err(closed()))
         })
         .await
     }
 
     /// Takes no more jobs, finishes the queued ones, and closes the connection.
     pub(super) async fn close_task(&self) {
-        self.closing.cancel();
+        self.queue.close_queue();
         self.tasks.wait().await;
     }
 }
@@ -134,28 +121,9 @@ struct WriterTask {
 }
 
 impl WriterTask {
-    async fn run_task(mut self, mut inbox: mpsc::Receiver<WriteJob>, closing: CancellationToken) {
-        let mut waiting = VecDeque::new();
-        loop {
-            let job = tokio::select! {
-                biased;
-                () = closing.cancelled(), if !inbox.is_closed() => {
-                    inbox.close();
-                    continue;
-                }
-                job = inbox.recv() => job,
-            };
-            let Some(job) = job else { break };
-            waiting.push_back(job);
-            while !waiting.is_empty() {
-                while waiting.len() < BATCH_JOBS
-                    && let Ok(job) = inbox.try_recv()
-                {
-                    waiting.push_back(job);
-                }
-                let jobs = take_batch(&mut waiting);
-                self.write_jobs(jobs).await;
-            }
+    async fn run_task(mut self, queue: Arc<WriteQueue>) {
+        while let Some(jobs) = queue.next_batch().await {
+            self.write_jobs(jobs).await;
         }
         let Some(connection) = self.connection.take() else { return };
         let closed = connection.close_connection().await;
@@ -312,18 +280,4 @@ async fn try_jobs(
     let outcomes = commit_batch::apply_jobs(connection, jobs, keys).await?;
     connection.commit_transaction().await?;
     Ok(outcomes)
-}
-
-/// Returns the jobs of the next transaction: from the front, up to the second commit of any account.
-fn take_batch(waiting: &mut VecDeque<WriteJob>) -> Vec<WriteJob> {
-    let mut accounts = HashSet::new();
-    let length = waiting
-        .iter()
-        .take(BATCH_JOBS)
-        .take_while(|job| match &job.work {
-            WriteWork::Commit(commit) => accounts.insert(commit.account_number),
-            WriteWork::Statement { .. } | WriteWork::Script { .. } => true,
-        })
-        .count();
-    waiting.drain(..length).collect()
 }

@@ -27,6 +27,7 @@ use super::route::{BodyLimit, ResponseOrigin, Route, SurfaceScope};
 use super::sender::{
     MeantAccounts, RequestSender, check_forwarded_body, identify_sender, misdirected_response,
 };
+use super::upload_permits::UploadPermits;
 use crate::app::AppState;
 use crate::http::access::{AccessClass, TenantCaller, UnverifiedWebhook};
 use crate::rest::error::{ApiError, ErrorCode};
@@ -47,6 +48,7 @@ pub(crate) struct Gateway {
     pub(super) refusals: AuthRefusals,
     /// Memory for bodies that are not authenticated yet.
     unauthenticated: Arc<BodyBudget>,
+    uploads: UploadPermits,
 }
 
 impl Gateway {
@@ -60,7 +62,9 @@ impl Gateway {
         let methods = MethodTable::new(documented);
         let refusals = AuthRefusals::new(app.clock.clone(), app.metrics.clone());
         let unauthenticated = BodyBudget::new(app.limits.unauthenticated_bytes.max(app.limits.ingress_bytes));
-        Self { app, operations, methods, pages, refusals, unauthenticated }
+        let uploads = UploadPermits::new();
+        app.metrics.watch_bound(uploads.bound().clone());
+        Self { app, operations, methods, pages, refusals, unauthenticated, uploads }
     }
 
     async fn handle_request(
@@ -190,6 +194,7 @@ impl Gateway {
         let (route, proof) = (visit.route, visit.sender.proof());
         let bytes_max = route.body_limit().bytes_max(&self.app.limits);
         if route.access != AccessClass::Open {
+            self.admit_upload(request, route).await?;
             let rules = BodyRules { bytes_max, clock: &self.app.clock, share: None };
             read_body(request, rules).await.map_err(|error| self.note_body_error(error))?;
             if let Some(admitted) = &visit.admitted {
@@ -211,6 +216,17 @@ impl Gateway {
         read_body(request, rules).await.map_err(|error| self.note_body_error(error))?;
         request.set_data(UnverifiedWebhook { claimed, share });
         check_forwarded_body(request, proof).await
+    }
+
+    /// Takes a permit for a request with a component, before its body is read.
+    async fn admit_upload(&self, request: &mut Request, route: Route) -> Result<(), ApiError> {
+        if route.body_limit() != BodyLimit::Component || request.method() == Method::GET {
+            return Ok(());
+        }
+        let Some(caller) = request.data::<TenantCaller>() else { return Ok(()) };
+        let permit = self.uploads.acquire_permit(caller.key.organisation_id, &self.app.clock).await?;
+        request.set_data(permit);
+        Ok(())
     }
 
     fn note_body_error(&self, error: BodyError) -> ApiError {

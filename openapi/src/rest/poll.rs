@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kabar_actors::{AccountEntry, CachedResponse, ReadQuery, RenderedPage};
 use kabar_core::domain::etag;
-use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY};
+use poem::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, VARY,
+};
 use poem::http::uri::PathAndQuery;
 use poem::http::{HeaderMap, StatusCode};
 use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
@@ -33,6 +35,9 @@ const MISS: HeaderValue = HeaderValue::from_static("kabar; fwd=miss");
 pub(crate) const VARIES: HeaderValue = HeaderValue::from_static("Authorization, Accept-Encoding");
 /// Longest path and query under which a page is cached; longer ones would let one client fill the cache's memory.
 const REMEMBERED_BYTES: usize = 1024;
+
+/// Pause that a client is asked for whose poll was not held to its end, so that it does not ask again at once.
+const CUT_SHORT_PAUSE_S: u64 = 5;
 
 /// Conditions of a request: the response that the client has, and the time that it would wait.
 #[derive(Debug, Clone)]
@@ -86,8 +91,10 @@ pub(crate) async fn poll(
         !idle
     };
     let asked = app.accounts.ask_until(slot, question, wait.duration(), &done).await?;
-    let mut response = respond_to_poll(&asked, known())?;
-    if held.into_inner()
+    let mut response = respond_to_poll(&asked.response, known())?;
+    if asked.is_cut_short {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.seconds().min(CUT_SHORT_PAUSE_S)));
+    } else if held.into_inner()
         && let Ok(applied) = HeaderValue::try_from(format!("wait={}", wait.seconds()))
     {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
@@ -201,6 +208,12 @@ fn validators() -> Vec<MetaHeader> {
         (
             "Preference-Applied",
             "`wait=<s>` when the answer was held; absent when there was something to answer at once.",
+            false,
+        ),
+        (
+            "Retry-After",
+            "Seconds after which to ask again, when a poll was not held to its end because other organizations' polls \
+             need the room.",
             false,
         ),
     ]

@@ -76,7 +76,8 @@ fn header_parameters() -> Value {
             "description": "`wait=<1–60>` (RFC 7240): hold the answer until it would differ from the one named by \
                             `If-None-Match`, or until there is something after `updated_since`; at the deadline it is \
                             304, or 200 with no rows. When there is something to answer at once, it is answered at \
-                            once, without `Preference-Applied`. A request that asks to wait costs one read token, \
+                            once, without `Preference-Applied`. A server that holds too many polls answers before the time, with \
+                            `Retry-After`. A request that asks to wait costs one read token, \
                             whatever it answers. Other preferences, and waits out of range, are ignored.",
             "schema": {"type": "string"},
         },

@@ -21,13 +21,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
+use kabar_core::fair_bound::FairPermit;
+
 use crate::component::artifact::UnsignedArtifact;
 use crate::component::inspect;
 use crate::component::invalid_plugin::{CompileError, InvalidPlugin};
 use crate::component::syscall_filter::restrict_syscalls;
 use crate::runtime::engine;
 use crate::runtime::outcome::error_text;
-use crate::scheduler::fair_queue::QueuePermit;
 
 /// Niceness of hooks and compilations: their priority is lower by this much.
 pub(crate) const NICENESS: i32 = 10;
@@ -164,15 +165,15 @@ pub(crate) async fn compile_component(
     compiler: &CompilerMode,
     wasm: Bytes,
     limits: CompileLimits,
-    seat: QueuePermit,
+    permit: FairPermit,
 ) -> Result<UnsignedArtifact, CompileError> {
     match compiler {
-        CompilerMode::Here => compile_on_thread(wasm, limits, seat).await,
+        CompilerMode::Here => compile_on_thread(wasm, limits, permit).await,
         CompilerMode::Program { path, arguments } => {
             let mut command = Command::new(path);
             command.args(arguments);
             let compiled = compile_in_process(command, wasm, limits).await;
-            drop(seat);
+            drop(permit);
             compiled
         }
     }
@@ -197,7 +198,7 @@ fn too_large(bytes_max: usize) -> CompileError {
 async fn compile_on_thread(
     wasm: Bytes,
     limits: CompileLimits,
-    seat: QueuePermit,
+    permit: FairPermit,
 ) -> Result<UnsignedArtifact, CompileError> {
     let (answer, answered) = oneshot::channel();
     let thread = std::thread::Builder::new().name("hook-compiler".to_owned());
@@ -210,7 +211,7 @@ async fn compile_on_thread(
         };
         // The receiver is gone when the compilation took too long.
         let _unheard = answer.send(compiled);
-        drop(seat);
+        drop(permit);
     });
     spawned.map_err(compile_failed)?;
     match tokio::time::timeout(limits.timeout, answered).await {

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use kabar_core::fair_bound::{FairBound, PermitHolder};
+use kabar_core::ids::OrganisationId;
 use wasmtime::component::Linker;
 
 use crate::component::artifact::{self, UnsignedArtifact};
@@ -25,40 +26,42 @@ pub(super) struct VersionLoader {
     linker: Linker<GuestState>,
     /// Versions in use, by the MACs of their artefacts.
     loaded: Mutex<HashMap<[u8; 32], Weak<LoadedVersion>>>,
-    loads: Arc<Semaphore>,
+    loads: Arc<FairBound>,
 }
 
 impl VersionLoader {
     pub(super) fn new(keys: Arc<dyn ArtifactKeys>, linker: Linker<GuestState>) -> Arc<Self> {
-        let loads = Arc::new(Semaphore::new(LOADS_MAX));
+        let loads = FairBound::new("version_loads", LOADS_MAX);
         Arc::new(Self { keys, linker, loaded: Mutex::default(), loads })
     }
 
     /// Loads an artefact, or returns the version in use that was made of an equal one.
     pub(super) async fn load_artifact(
         self: &Arc<Self>,
+        tenant: OrganisationId,
         artefact: Bytes,
     ) -> Result<Arc<LoadedVersion>, ComponentLoadError> {
         let loader = self.clone();
-        let linked = self.run_apart(move || loader.link_version(&artefact)).await;
+        let linked = self.run_apart(tenant, move || loader.link_version(&artefact)).await;
         linked.unwrap_or_else(|why| Err(ComponentLoadError::NotTrusted(NotTrusted::Foreign(why))))
     }
 
     /// Signs code as that of the component with this digest.
     pub(super) async fn sign_artifact(
         self: &Arc<Self>,
+        tenant: OrganisationId,
         code: UnsignedArtifact,
         sha256: [u8; 32],
     ) -> Result<Bytes, Arc<str>> {
         let no_key = || Arc::<str>::from("there is no key to sign with");
         let key = self.keys.signing_keys().first().copied().ok_or_else(no_key)?;
-        self.run_apart(move || code.sign(&key, &sha256)).await
+        self.run_apart(tenant, move || code.sign(&key, &sha256)).await
     }
 
     /// Signs an artefact anew that an older key has signed.
     pub(super) async fn renew_signature(self: &Arc<Self>, artefact: Bytes) -> Option<Bytes> {
         let loader = self.clone();
-        let renewed = self.run_apart(move || {
+        let renewed = self.run_apart(PermitHolder::Server, move || {
             let keys = loader.keys.signing_keys();
             let (newest, older) = keys.split_first()?;
             if artifact::verify_artifact(newest, &artefact).is_ok() {
@@ -73,16 +76,22 @@ impl VersionLoader {
     /// Runs a computation of some milliseconds on a thread for such.
     pub(super) async fn run_apart<T: Send + 'static>(
         &self,
+        holder: impl Into<PermitHolder>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Arc<str>> {
-        // The semaphore is never closed. The permit is held to the end, also when the caller gives up.
-        let permit = self.loads.clone().acquire_owned().await.ok();
+        // Held to the end, also when the caller gives up.
+        let permit = self.loads.acquire(holder).await.map_err(|error| Arc::from(error.to_string()))?;
         let working = tokio::task::spawn_blocking(move || {
             let done = work();
             drop(permit);
             done
         });
         working.await.map_err(|error| error.to_string().into())
+    }
+
+    /// Returns the bound of what is signed and loaded at once.
+    pub(super) const fn loads(&self) -> &Arc<FairBound> {
+        &self.loads
     }
 
     fn link_version(&self, artefact: &[u8]) -> Result<Arc<LoadedVersion>, ComponentLoadError> {

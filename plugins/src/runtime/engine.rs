@@ -1,7 +1,7 @@
 //! The engine: its features, its limits, and the imports of guests.
 //!
 //! Invariant: the pool has room for as many components of the largest kind as there may be runs, so that it is
-//! never exhausted while [`crate::scheduler::fair_queue`] counts.
+//! never exhausted while [`kabar_core::fair_bound`] counts.
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};

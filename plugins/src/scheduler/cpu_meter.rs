@@ -20,13 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use kabar_core::fair_bound::{FairBound, FairPermit};
 use kabar_core::ids::OrganisationId;
 use rustix::time::ClockId;
 
 use crate::scheduler::background_throttle::BackgroundThrottle;
 use crate::scheduler::cpu_time::cpu_time;
 use crate::scheduler::epoch_ticker::EpochTicker;
-use crate::scheduler::fair_queue::{FairQueue, QueuePermit};
 
 /// Computing time of a run without a background permit.
 const SHORT: Duration = Duration::from_millis(2);
@@ -59,21 +59,29 @@ fn to_nanos(time: Duration) -> u64 {
 
 /// Shared state of the long runs of one host.
 pub(crate) struct BackgroundPool {
-    seats: Arc<FairQueue>,
+    seats: Arc<FairBound>,
     throttle: BackgroundThrottle,
     ticker: EpochTicker,
 }
 
 impl BackgroundPool {
     pub(crate) fn new(seats: usize, ticker: EpochTicker) -> Self {
-        Self { seats: FairQueue::new(seats, usize::MAX), throttle: BackgroundThrottle::new(), ticker }
+        Self {
+            seats: FairBound::in_turns("hook_threads", seats),
+            throttle: BackgroundThrottle::new(),
+            ticker,
+        }
+    }
+
+    /// Returns the bound of the threads.
+    pub(crate) const fn turns(&self) -> &Arc<FairBound> {
+        &self.seats
     }
 }
 
 /// Measurements of one run.
 pub(crate) struct CpuMeter {
     organisation: OrganisationId,
-    plugin: Arc<str>,
     background: Arc<BackgroundPool>,
     /// Computing time of polls that have ended, in nanoseconds.
     spent: AtomicU64,
@@ -94,7 +102,7 @@ pub(crate) struct CpuMeter {
 
 #[derive(Default)]
 struct MeterState {
-    seat: Option<QueuePermit>,
+    seat: Option<FairPermit>,
     /// Computing time at which the permit was taken.
     since: Duration,
     /// Time spent waiting for permits that have been taken.
@@ -110,13 +118,11 @@ impl CpuMeter {
     /// Creates the meter of a run; `long` when it is expected to compute for long.
     pub(crate) fn new(
         organisation: OrganisationId,
-        plugin: Arc<str>,
         background: Arc<BackgroundPool>,
         long: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             organisation,
-            plugin,
             background,
             spent: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
@@ -133,7 +139,7 @@ impl CpuMeter {
     #[cfg(test)]
     pub(crate) fn for_single_run() -> Arc<Self> {
         let background = Arc::new(BackgroundPool::new(1, EpochTicker::default()));
-        Self::new(OrganisationId::from_bits(1), "p".into(), background, false)
+        Self::new(OrganisationId::from_bits(1), background, false)
     }
 
     fn lock_state(&self) -> MutexGuard<'_, MeterState> {
@@ -237,10 +243,10 @@ impl CpuMeter {
         let meter = self.clone();
         Some(Box::pin(async move {
             if meter.lock_state().seat.is_none() {
-                let seat = meter.background.seats.acquire_permit(meter.organisation, &meter.plugin).await;
+                let seat = meter.background.seats.acquire(meter.organisation).await.ok();
                 let used = meter.cpu_used();
                 let mut held = meter.lock_state();
-                held.seat = Some(seat);
+                held.seat = seat;
                 held.since = used;
             }
             let seated = Instant::now();

@@ -21,8 +21,8 @@ async fn a_hook_becomes_a_version() {
     assert_eq!(compiled.exports, [Arc::from("kabar:hooks/handler@1.0.0")]);
     assert_eq!(compiled.imports, [Arc::from("kabar:hooks/types@1.0.0")]);
     assert!(compiled.size > 100 && compiled.artefact.len() > compiled.size);
-    let version = host.load(&compiled.artefact).await.unwrap();
-    let again = host.load(&compiled.artefact).await.unwrap();
+    let version = host.load(tenant(1), &compiled.artefact).await.unwrap();
+    let again = host.load(tenant(1), &compiled.artefact).await.unwrap();
     assert!(Arc::ptr_eq(&version, &again), "equal artefacts share their code");
     assert_eq!(version.sha256(), &compiled.sha256);
 }
@@ -34,11 +34,11 @@ async fn only_this_servers_artefacts_are_loaded() {
     let mut changed = compiled.artefact.to_vec();
     let middle = changed.len() / 2;
     changed[middle] ^= 1;
-    assert_eq!(host.load(&changed.into()).await.unwrap_err(), NotTrusted::Seal);
-    assert_eq!(host.load(&Bytes::new()).await.unwrap_err(), NotTrusted::Seal);
+    assert_eq!(host.load(tenant(1), &changed.into()).await.unwrap_err(), NotTrusted::Seal);
+    assert_eq!(host.load(tenant(1), &Bytes::new()).await.unwrap_err(), NotTrusted::Seal);
     let options = HostOptions { seal_keys: Arc::new([2; 32]), ..options() };
     let other = PluginHost::new(options, Arc::new(NoNetwork), Arc::new(AnyDraft)).unwrap();
-    assert_eq!(other.load(&compiled.artefact).await.unwrap_err(), NotTrusted::Seal);
+    assert_eq!(other.load(tenant(1), &compiled.artefact).await.unwrap_err(), NotTrusted::Seal);
 }
 
 #[tokio::test]
@@ -51,12 +51,12 @@ async fn artefacts_of_an_older_key_are_loaded_and_signed_anew() {
     let artefact = older.compile(upload(component("", "(i32.const 64)"))).await.unwrap().artefact;
     assert_eq!(older.renew_signature(artefact.clone()).await, None, "it is the newest key's");
     let rotated = with_keys(vec![[3; 32], [2; 32]]);
-    let version = rotated.load(&artefact).await.unwrap();
+    let version = rotated.load(tenant(1), &artefact).await.unwrap();
     let renewed = rotated.renew_signature(artefact.clone()).await.unwrap();
-    assert_eq!(older.load(&renewed).await.unwrap_err(), NotTrusted::Seal);
+    assert_eq!(older.load(tenant(1), &renewed).await.unwrap_err(), NotTrusted::Seal);
     let newest = with_keys(vec![[3; 32]]);
-    assert_eq!(newest.load(&renewed).await.unwrap().sha256(), version.sha256());
-    assert_eq!(newest.load(&artefact).await.unwrap_err(), NotTrusted::Seal);
+    assert_eq!(newest.load(tenant(1), &renewed).await.unwrap().sha256(), version.sha256());
+    assert_eq!(newest.load(tenant(1), &artefact).await.unwrap_err(), NotTrusted::Seal);
     assert_eq!(newest.renew_signature(artefact).await, None, "a stranger's is signed by nobody");
 }
 

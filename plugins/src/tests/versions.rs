@@ -33,11 +33,11 @@ async fn a_hook_of_the_newer_package_runs_beside_one_of_the_older() {
     let compiled = host.compile(upload(newer(kv, body))).await.unwrap();
     assert_eq!(compiled.exports, [Arc::from(HANDLER_V1_1)]);
     assert!(compiled.imports.iter().all(|import| import.ends_with("@1.1.0")), "{:?}", compiled.imports);
-    let version = host.load(&compiled.artefact).await.unwrap();
+    let version = host.load(tenant(1), &compiled.artefact).await.unwrap();
     let report = host.run(&version, invocation()).await;
     assert_eq!((report.outcome, report.kv_writes.len()), (HookOutcome::Succeeded, 1));
     let older = host.compile(upload(component(kv, body))).await.unwrap();
-    let older = host.load(&older.artefact).await.unwrap();
+    let older = host.load(tenant(1), &older.artefact).await.unwrap();
     assert_eq!(host.run(&older, invocation()).await.kv_writes, report.kv_writes);
 }
 

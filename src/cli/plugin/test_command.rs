@@ -114,7 +114,7 @@ pub(super) async fn run_trial(args: TestArgs) -> anyhow::Result<()> {
         now: invocation.now,
     };
     let compiled = host.compile(upload).await?;
-    let version = host.load(&compiled.artefact).await?;
+    let version = host.load(invocation.organisation_id, &compiled.artefact).await?;
     let report = host.run(&version, invocation).await;
     std::io::stdout().write_all(render_report(&compiled, &report)?.as_bytes())?;
     if report.outcome.succeeded() { Ok(()) } else { bail!("the hook did not succeed") }

@@ -68,7 +68,8 @@ async fn version(host: &PluginHost, guest: &[u8], tenant: u32) -> anyhow::Result
         trial: EventType::MessageStatus,
         now: Timestamp::EPOCH,
     };
-    Ok(host.load(&host.compile(upload).await?.artefact).await?)
+    let compiled = host.compile(upload).await?;
+    Ok(host.load(OrganisationId::from_bits(tenant.into()), &compiled.artefact).await?)
 }
 
 fn invocation(tenant: u32) -> Invocation {

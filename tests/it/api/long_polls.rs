@@ -226,12 +226,54 @@ async fn beyond_the_places_there_are_a_poll_does_not_wait() {
     let tag = tenant.get("conversations").await.etag();
     let second = async {
         waiting(&server, 1).await;
-        let answer = poll(&tenant, "conversations", &tag, 60).await;
-        assert!(matches!(answer.status, 304 | 503), "{answer:?}");
+        let answer = poll(&tenant, "conversations", &tag, 60).await.is(304);
+        assert_eq!(answer.must("Retry-After"), "5");
+        assert_eq!(answer.header("Preference-Applied"), None);
         tenant.hears(&from(0), "news").await
     };
     let (first, _) = tokio::join!(poll(&tenant, "conversations", &tag, 60), second);
     assert_eq!(first.is(200).rows().len(), 1);
+}
+
+#[tokio::test]
+async fn a_tenant_with_all_held_polls_leaves_the_others_theirs() {
+    let server = TestServer::shaped(|options| {
+        options.clock = crate::harness::manual_clock();
+        options.set("KABAR_LIMITS__WAITING_POLLS", "4");
+    })
+    .await;
+    let (loud, quiet) = (server.tenant().await, server.tenant().await);
+    let hold = |tenant: &Tenant, polls: &mut JoinSet<Answer>, tag: &str| {
+        let (tenant, tag) = (tenant.clone(), tag.to_owned());
+        polls.spawn(async move { poll(&tenant, "conversations", &tag, 60).await });
+    };
+    let (loud_tag, quiet_tag) =
+        (loud.get("conversations").await.etag(), quiet.get("conversations").await.etag());
+    let (mut of_loud, mut of_quiet) = (JoinSet::new(), JoinSet::new());
+    (0..4).for_each(|_| hold(&loud, &mut of_loud, &loud_tag));
+    until_matches(async || server.metric("kabar_waiting_polls").await, |held| *held == 4).await;
+    assert_eq!(poll(&loud, "conversations", &loud_tag, 3).await.is(304).must("Retry-After"), "3");
+    // Each of the quiet tenant's takes the place of the loud tenant's oldest.
+    for _ in 0..2 {
+        hold(&quiet, &mut of_quiet, &quiet_tag);
+        let cut_short = of_loud.join_next().await.unwrap().unwrap().is(304);
+        assert_eq!(cut_short.must("Retry-After"), "5");
+        assert_eq!(cut_short.header("Preference-Applied"), None);
+    }
+    until_matches(async || server.metric("kabar_waiting_polls").await, |held| *held == 4).await;
+    // Both have two now, and neither takes more from the other.
+    for (tenant, tag) in [(&loud, &loud_tag), (&quiet, &quiet_tag)] {
+        poll(tenant, "conversations", tag, 60).await.is(304).must("Retry-After");
+    }
+    assert_eq!(server.metric("kabar_shared_revoked_total{bound=\"held_polls\"}").await, 2);
+    quiet.hears(&from(0), "news").await;
+    while let Some(answer) = of_quiet.join_next().await {
+        assert_eq!(answer.unwrap().is(200).must("Preference-Applied"), "wait=60");
+    }
+    loud.hears(&from(0), "news").await;
+    while let Some(answer) = of_loud.join_next().await {
+        answer.unwrap().is(200);
+    }
 }
 
 #[tokio::test]

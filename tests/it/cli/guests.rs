@@ -112,7 +112,7 @@ async fn another_process_compiles_uploads() {
     };
     let wasm = Bytes::from(std::fs::read(examples().join("built/rust-fallback.wasm")).unwrap());
     let compiled = patiently(host.compile(upload(wasm.clone()))).await.unwrap();
-    host.load(&compiled.artefact).await.unwrap();
+    host.load(OrganisationId::from_bits(1), &compiled.artefact).await.unwrap();
     // The outermost parts are sound, and the code within is cut off.
     let mut broken = wasm.to_vec();
     let code = broken.windows(4).rposition(|bytes| bytes == [0x20, 0, 0x20, 1]).unwrap();

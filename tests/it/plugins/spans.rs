@@ -41,7 +41,8 @@ async fn a_run_has_a_span_of_ids_only() {
         trial: EventType::MessageStatus,
         now: Timestamp::EPOCH,
     };
-    let version = host.load(&host.compile(upload).await.unwrap().artefact).await.unwrap();
+    let compiled = host.compile(upload).await.unwrap();
+    let version = host.load(OrganisationId::from_bits(1), &compiled.artefact).await.unwrap();
     let event = sample::event(EventType::MessageStatus);
     let invocation = Invocation {
         organisation_id: OrganisationId::from_bits(1),

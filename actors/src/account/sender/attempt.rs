@@ -76,6 +76,9 @@ pub(super) async fn call_graph(
 ) -> FinishedSend {
     let context = &*parts.context;
     let account = parts.account.current_account();
+    // A call that gets no permit while its attempt counts is not made.
+    let permit = parts.graph_calls.calls.acquire(account.organisation_id);
+    let permit = run_before(&context.clock, settles_at, permit).await.and_then(Result::ok);
     let begun_at = context.clock.monotonic_now();
     let ended = move |outcome, too_fast| FinishedSend {
         conversation: message.conversation_id,
@@ -85,7 +88,7 @@ pub(super) async fn call_graph(
         too_fast,
         _unrecorded: unrecorded,
     };
-    if !leaves_time(begun_at, settles_at, context.options.settle) {
+    if permit.is_none() || !leaves_time(begun_at, settles_at, context.options.settle) {
         context.metrics.sends_skipped.inc();
         tracing::warn!(message = %message.id, "call not made: its attempt was begun too long ago");
         return ended(None, None);
@@ -102,6 +105,7 @@ pub(super) async fn call_graph(
         }
         () = hurried => None,
     };
+    drop(permit);
     let too_fast = match &called {
         Some(GraphOutcome::Transient { error, retry_after }) => {
             (class_of(error) == ErrorClass::AccountRate).then_some(TooFast { pause: *retry_after })

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::*;
+use crate::fair_bound::FairPermit;
 
 pub(super) const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(a, b, c, d))
@@ -42,7 +43,7 @@ impl Dns {
 }
 
 impl NameResolver for Dns {
-    fn resolve(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+    fn resolve(&self, name: &str, _permit: FairPermit) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let mut names = self.names.lock().unwrap();
         let found = names

@@ -14,6 +14,7 @@ mod start_check;
 
 use std::future::Future;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
@@ -23,13 +24,12 @@ pub(super) use self::lock_tenure::{LockTenure, PostgresLock};
 pub(super) use self::primary_connection::PrimaryConnection;
 use self::primary_tracker::{DatabaseHost, PrimaryTracker};
 use self::reader_pool::{PooledReader, ReaderPool};
-use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
+use super::{EngineTimeouts, STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
+use crate::fair_bound::{FairBound, PermitHolder};
 use crate::postgres_url::PostgresUrl;
 use crate::store::StoreError;
 
-/// The server ends a statement after this time.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A server that has not answered a statement by then counts as dead. Longer than [`STATEMENT_TIMEOUT`], so
+/// A server that has not answered a statement by then counts as dead. Longer than a statement may take, so
 /// that a slow server can report itself what is slow.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Time for opening a connection, with all that was tried before it.
@@ -51,26 +51,30 @@ pub(super) struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    /// Connects to the database that `url` names and migrates its schema. `timeout` is the time that a
-    /// statement waits for a lock of another session.
+    /// Connects to the database that `url` names and migrates its schema.
     pub(super) async fn open_database(
         url: &str,
-        readers: u32,
-        timeout: Duration,
+        readers: Arc<FairBound>,
+        timeouts: EngineTimeouts,
     ) -> Result<Self, StoreError> {
-        let tracker = PrimaryTracker::new(database_hosts(url, timeout)?);
+        let tracker = PrimaryTracker::new(database_hosts(url, timeouts)?);
         start_check::check_server(&tracker).await?;
-        Ok(Self { readers: ReaderPool::new(tracker.clone(), readers.max(1)), tracker })
+        Ok(Self { readers: ReaderPool::new(tracker.clone(), readers), tracker })
     }
 
     /// Reads with one statement.
     ///
     /// A restart of the server kills all idle connections, and the first one that is found dead removes them
     /// all from the pool.
-    pub(super) async fn fetch_rows(&self, sql: Sql, args: Vec<SqlArg>) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(super) async fn fetch_rows(
+        &self,
+        holder: PermitHolder,
+        sql: Sql,
+        args: Vec<SqlArg>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut dead = 0;
         loop {
-            let mut reader = self.readers.acquire_reader().await?;
+            let mut reader = self.readers.acquire_reader(holder).await?;
             match reader.connection_mut()?.run_statement(sql.clone(), args.clone()).await {
                 Err(error) if is_lost(&error) => {
                     reader.discard_dead();
@@ -88,11 +92,11 @@ impl PostgresDatabase {
     }
 
     /// Begins several reads that see the same commits.
-    pub(super) async fn begin_snapshot(&self) -> Result<PostgresSnapshot, sqlx::Error> {
+    pub(super) async fn begin_snapshot(&self, holder: PermitHolder) -> Result<PostgresSnapshot, sqlx::Error> {
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         let mut dead = 0;
         loop {
-            let mut snapshot = PostgresSnapshot(Some(self.readers.acquire_reader().await?));
+            let mut snapshot = PostgresSnapshot(Some(self.readers.acquire_reader(holder).await?));
             match snapshot.fetch_rows(BEGIN.into(), Vec::new()).await {
                 Err(error) if is_lost(&error) && !is_silence(&error) && dead < DEAD_MAX => dead += 1,
                 begun => return begun.map(|_nothing| snapshot),
@@ -223,16 +227,16 @@ async fn with_timeout<T>(
 }
 
 /// Returns the hosts that `url` names, with the settings of kabar's sessions.
-fn database_hosts(url: &str, timeout: Duration) -> Result<Vec<DatabaseHost>, sqlx::Error> {
+fn database_hosts(url: &str, timeouts: EngineTimeouts) -> Result<Vec<DatabaseHost>, sqlx::Error> {
     let list = PostgresUrl::parse(url).map_err(|reason| sqlx::Error::Configuration(reason.into()))?;
     let names = list.host_list().map(str::to_owned);
     let hosts = names
         .zip(list.single_urls())
-        .map(|(name, url)| Ok(DatabaseHost { name, options: connect_options(&url, timeout)? }));
+        .map(|(name, url)| Ok(DatabaseHost { name, options: connect_options(&url, timeouts)? }));
     hosts.collect()
 }
 
-fn connect_options(url: &str, timeout: Duration) -> Result<PgConnectOptions, sqlx::Error> {
+fn connect_options(url: &str, timeouts: EngineTimeouts) -> Result<PgConnectOptions, sqlx::Error> {
     let ms = |limit: Duration| limit.as_millis().to_string();
     let named = PgConnectOptions::from_str(url)?;
     // A resolver takes an IPv6 address without the brackets that it has in a URL.
@@ -241,8 +245,8 @@ fn connect_options(url: &str, timeout: Duration) -> Result<PgConnectOptions, sql
     let named = if named.get_application_name().is_some() { named } else { named.application_name("kabar") };
     Ok(named
         .options([
-            ("statement_timeout", ms(STATEMENT_TIMEOUT)),
-            ("lock_timeout", ms(timeout)),
+            ("statement_timeout", ms(timeouts.statement)),
+            ("lock_timeout", ms(timeouts.lock)),
             ("idle_in_transaction_session_timeout", ms(SILENCE_TIMEOUT)),
             ("synchronous_commit", "on".to_owned()),
             // Plans cost more to compile than these statements take to run.

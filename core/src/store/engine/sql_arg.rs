@@ -41,6 +41,17 @@ impl fmt::Debug for LateText {
     }
 }
 
+impl SqlArg {
+    /// Returns the bytes of a text or of bytes.
+    pub(in crate::store) fn len(&self) -> usize {
+        match self {
+            Self::Int(_) | Self::Text(None) | Self::Late(_) => 0,
+            Self::Text(Some(text)) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 impl From<Bytes> for SqlArg {
     fn from(value: Bytes) -> Self {
         Self::Bytes(value)

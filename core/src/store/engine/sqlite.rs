@@ -2,45 +2,50 @@
 //!
 //! Invariant: write-ahead log with `synchronous=FULL`, so a commit is on the disk when COMMIT returns.
 
+mod reader_pool;
+
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::Arc;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::checkpoints::{CheckpointTask, LOG_PAGES};
 use super::migrations::sqlite_migrations;
 use super::page_scrub::{CLEAR_NOTE, READ_NOTE, scrub_pages};
-use super::sqlite_statement::run_statement;
-use super::{STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
+use super::timed_connection::TimedConnection;
+use super::{EngineTimeouts, STATEMENTS_CACHED, Sql, SqlArg, unusable_value};
+use crate::fair_bound::{FairBound, PermitHolder};
 use crate::store::StoreError;
 
-/// Time that a reader waits for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+use self::reader_pool::SqliteReaderPool;
+pub(super) use self::reader_pool::SqliteSnapshot;
 
 /// An open file.
 #[derive(Clone)]
 pub(super) struct SqliteDatabase {
-    readers: SqlitePool,
+    readers: SqliteReaderPool,
     writing: SqliteConnectOptions,
+    timeouts: EngineTimeouts,
     pub(super) checkpoints: CheckpointTask,
 }
 
 impl SqliteDatabase {
-    /// Opens the file that `url` names, creates it if it is missing, and migrates its schema. `timeout` is
-    /// the time that a statement waits for a lock of another process.
-    pub(super) async fn open_file(url: &str, readers: u32, timeout: Duration) -> Result<Self, StoreError> {
+    /// Opens the file that `url` names, creates it if it is missing, and migrates its schema.
+    pub(super) async fn open_file(
+        url: &str,
+        readers: Arc<FairBound>,
+        timeouts: EngineTimeouts,
+    ) -> Result<Self, StoreError> {
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(unusable_value("readers cannot see a database in memory; name a file"));
         }
         let named = SqliteConnectOptions::from_str(url)?;
         create_file(named.get_filename()).await.map_err(sqlx::Error::Io)?;
         let shared = named
-            .busy_timeout(timeout)
+            .busy_timeout(timeouts.lock)
             .foreign_keys(false)
             .statement_cache_capacity(STATEMENTS_CACHED)
             .row_buffer_size(128)
@@ -61,37 +66,29 @@ impl SqliteDatabase {
         sqlite_migrations().run(&mut first).await.map_err(sqlx::Error::from)?;
         first.close().await?;
         let checkpoints = CheckpointTask::start_task(writing.clone().pragma("cache_size", "-256"));
-        let readers = SqlitePoolOptions::new()
-            .max_connections(readers.max(1))
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            // A ping before each statement would double what the statement costs.
-            .test_before_acquire(false)
-            .connect_lazy_with(shared.read_only(true).pragma("cache_size", "-16384"));
-        Ok(Self { readers, writing, checkpoints })
+        let reading = shared.read_only(true).pragma("cache_size", "-16384");
+        let readers = SqliteReaderPool::new(reading, timeouts.statement, readers);
+        Ok(Self { readers, writing, timeouts, checkpoints })
     }
 
     /// Reads with one statement.
     pub(super) async fn fetch_rows(
         &self,
+        holder: PermitHolder,
         sql: Sql,
         args: Vec<SqlArg>,
     ) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        let mut reader = self.readers.acquire().await?;
-        run_statement(&mut reader, sql, args).await
+        self.readers.fetch_rows(holder, sql, args).await
     }
 
     /// Begins several reads that see the same commits.
-    pub(super) async fn begin_snapshot(
-        &self,
-    ) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, sqlx::Error> {
-        self.readers.begin().await
+    pub(super) async fn begin_snapshot(&self, holder: PermitHolder) -> Result<SqliteSnapshot, sqlx::Error> {
+        self.readers.begin_snapshot(holder).await
     }
 
     /// Opens the connection that writes.
-    pub(super) async fn open_writer(&self) -> Result<SqliteConnection, sqlx::Error> {
-        self.writing.connect().await
+    pub(super) async fn open_writer(&self) -> Result<TimedConnection, sqlx::Error> {
+        TimedConnection::open(&self.writing, self.timeouts.statement).await
     }
 
     /// Locks the file against other servers; `None` when another server holds the lock.
@@ -113,16 +110,16 @@ impl SqliteDatabase {
     /// Removes what erasures have left in unused parts of pages, if there were any since it was last done. No
     /// connection may be open.
     pub(super) async fn scrub_file(&self) -> Result<(), sqlx::Error> {
-        let mut connection = self.writing.connect().await?;
-        let rows = run_statement(&mut connection, READ_NOTE.into(), Vec::new()).await?;
+        let mut connection = self.open_writer().await?;
+        let rows = connection.run_untimed(READ_NOTE.into()).await?;
         let noted = rows.first().map_or(Ok(0), |row| row.try_get::<i64, _>(0))? != 0;
         close_writer(connection).await?;
         if noted {
             let file = self.writing.get_filename().to_path_buf();
             let scrubbed = tokio::task::spawn_blocking(move || scrub_pages(&file)).await;
             scrubbed.map_err(std::io::Error::other).flatten().map_err(sqlx::Error::Io)?;
-            let mut connection = self.writing.connect().await?;
-            run_statement(&mut connection, CLEAR_NOTE.into(), Vec::new()).await?;
+            let mut connection = self.open_writer().await?;
+            connection.run_untimed(CLEAR_NOTE.into()).await?;
             close_writer(connection).await?;
         }
         Ok(())
@@ -131,7 +128,7 @@ impl SqliteDatabase {
     /// Closes all connections but the one that writes.
     pub(super) async fn close_readers(&self) {
         self.checkpoints.close_task().await;
-        self.readers.close().await;
+        self.readers.close_pool().await;
     }
 }
 
@@ -146,9 +143,9 @@ impl SqliteLock {
 }
 
 /// Checkpoints the log and closes.
-pub(super) async fn close_writer(mut connection: SqliteConnection) -> Result<(), sqlx::Error> {
-    run_statement(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)".into(), Vec::new()).await?;
-    connection.close().await
+pub(super) async fn close_writer(mut connection: TimedConnection) -> Result<(), sqlx::Error> {
+    connection.run_untimed("PRAGMA wal_checkpoint(TRUNCATE)".into()).await?;
+    connection.close_connection().await
 }
 
 /// Returns `true` when this code blames the statement, and not the database.

@@ -116,7 +116,7 @@ impl Store {
         let bound = MessageId::from_bits(ulid(before.millis(), 0)).to_string();
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let args = vec![account_number.into(), after.into(), bound.into(), STEP_MESSAGES.into()];
-        self.engine.fetch_rows(OLDER_THAN, args).await?.iter().map(read_expired).collect()
+        self.read_for(account_number).fetch_rows(OLDER_THAN, args).await?.iter().map(read_expired).collect()
     }
 
     /// Removes everything that shows these messages, but their own rows. Returns the number of rows.
@@ -141,7 +141,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let args = vec![account_number.into(), id.to_string().into(), STEP_MESSAGES.into()];
-        let rows = self.engine.fetch_rows(OF_CONVERSATION, args).await?;
+        let rows = self.read_for(account_number).fetch_rows(OF_CONVERSATION, args).await?;
         let messages = rows.iter().map(read_expired).collect::<Result<Vec<_>, _>>()?;
         if messages.is_empty() {
             return Ok(0);
@@ -162,7 +162,7 @@ impl Store {
         let keys: Vec<&Arc<str>> = messages.iter().filter_map(|one| one.wamid_key.as_ref()).collect();
         let keys = json_array(&keys)?;
         let args = vec![SqlArg::from(account_number), ids.clone().into()];
-        let events = self.engine.fetch_rows(events_statement(dialect), args).await?;
+        let events = self.read_for(account_number).fetch_rows(events_statement(dialect), args).await?;
         let sequences: Vec<i64> =
             events.iter().map(|row| row.read_fields("events").take_int()).collect::<Result<_, _>>()?;
         let mut script = self.event_script(account_number, &sequences)?;
@@ -176,7 +176,7 @@ impl Store {
         if rows == MessageRows::Removed {
             script.push((delete_statement(dialect).into(), vec![account_number.into(), ids.into()]));
         }
-        self.write_erasure(script).await?;
+        self.write_erasure(account_number, script).await?;
         let rows = messages.len().saturating_add(sequences.len());
         Ok(u64::try_from(rows).unwrap_or(u64::MAX))
     }

@@ -10,6 +10,7 @@ use crate::ids::OrganisationId;
 use crate::store::engine::{Sql, SqlArg};
 use crate::store::purge::OldestRows;
 use crate::store::row::{RowPlace, json_array};
+use crate::store::statement_owner::StatementOwner;
 use crate::store::{Store, StoreError};
 
 /// Rows of one step, at most.
@@ -110,7 +111,7 @@ impl Store {
              WHERE organisation_id = $1 AND deleted_at IS NULL",
         ];
         let script = statements.map(|sql| (Sql::from(sql), both())).into();
-        Ok(!self.writer.write_all(script).await?.is_empty())
+        Ok(!self.write_for_server().write_all(script).await?.is_empty())
     }
 
     /// Returns `true` for an organisation that was deleted.
@@ -119,7 +120,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn is_organisation_deleted(&self, id: OrganisationId) -> Result<bool, StoreError> {
         let sql = "SELECT id FROM organisations WHERE id = $1 AND deleted_at IS NOT NULL";
-        Ok(!self.engine.fetch_rows(sql, vec![id.to_string().into()]).await?.is_empty())
+        Ok(!self.read_for_server().fetch_rows(sql, vec![id.to_string().into()]).await?.is_empty())
     }
 
     /// Returns organisations that were deleted before this instant, and of which rows may be left.
@@ -131,7 +132,7 @@ impl Store {
         before: Timestamp,
     ) -> Result<Vec<OrganisationId>, StoreError> {
         let sql = "SELECT id FROM organisations WHERE deleted_at < $1 AND removed_at IS NULL ORDER BY id";
-        let rows = self.engine.fetch_rows(sql, vec![before.millis().into()]).await?;
+        let rows = self.read_for_server().fetch_rows(sql, vec![before.millis().into()]).await?;
         let read = |row: &crate::store::engine::EngineRow| {
             let id = row.read_fields("organisations").take_text()?;
             RowPlace { table: "organisations", id: &id }.check_value("id", OrganisationId::parse(&id).ok())
@@ -146,7 +147,7 @@ impl Store {
     pub async fn end_removal(&self, id: OrganisationId, now: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE organisations SET removed_at = $2, row_version = row_version + 1 WHERE id = $1";
         let args = vec![id.to_string().into(), now.millis().into()];
-        self.write_erasure(vec![(sql.into(), args)]).await
+        self.write_erasure(StatementOwner::Server, vec![(sql.into(), args)]).await
     }
 
     /// Removes some rows of an organisation that was deleted. Returns their number; zero when none are left.
@@ -160,7 +161,7 @@ impl Store {
             return Ok(removed);
         }
         let sql = "SELECT number FROM accounts WHERE organisation_id = $1 AND deleted_at IS NOT NULL";
-        let rows = self.engine.fetch_rows(sql, vec![id.as_str().into()]).await?;
+        let rows = self.read_for_server().fetch_rows(sql, vec![id.as_str().into()]).await?;
         for row in &rows {
             let number = row.read_fields("accounts").take_int()?;
             for table in &OF_ACCOUNT {
@@ -187,12 +188,12 @@ impl Store {
 
     async fn remove_rows(&self, table: &OldestRows, owner: SqlArg, limit: i64) -> Result<u64, StoreError> {
         let sql = table.delete_statement(self.engine.dialect());
-        let rows = self.writer.write_statement(sql, vec![owner, limit.into()]).await?;
+        let rows = self.write_for_server().write_statement(sql, vec![owner, limit.into()]).await?;
         Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 
     async fn remove_runs(&self, id: &str) -> Result<u64, StoreError> {
-        let rows = self.engine.fetch_rows(RUNS, vec![id.into(), STEP_ROWS.into()]).await?;
+        let rows = self.read_for_server().fetch_rows(RUNS, vec![id.into(), STEP_ROWS.into()]).await?;
         if rows.is_empty() {
             return Ok(0);
         }
@@ -208,7 +209,7 @@ impl Store {
             of_runs("plugin_effects", "run_id"),
             of_runs("plugin_runs", "id"),
         ];
-        self.write_erasure(script).await?;
+        self.write_erasure(StatementOwner::Server, script).await?;
         Ok(u64::try_from(runs.len()).unwrap_or(u64::MAX))
     }
 }

@@ -82,7 +82,7 @@ impl Store {
         let marks = quote_marks(marks);
         if marks.is_empty() && search.part != SearchPart::Done {
             search.begin_part(SearchPart::Done);
-            self.write_erasure(Vec::new()).await?;
+            self.write_erasure(account_number, Vec::new()).await?;
         }
         loop {
             let (read, next) = match search.part {
@@ -105,7 +105,7 @@ impl Store {
             search.begin_part(next);
             if next == SearchPart::Done {
                 // The commit that deleted the contact removed rows as well.
-                self.write_erasure(Vec::new()).await?;
+                self.write_erasure(account_number, Vec::new()).await?;
             }
         }
     }
@@ -117,7 +117,7 @@ impl Store {
         search: &mut MarkSearch,
     ) -> Result<u64, StoreError> {
         let args = vec![account_number.into(), search.sequence.into(), STEP_ROWS.into()];
-        let rows = self.engine.fetch_rows(FIELD_EVENTS, args).await?;
+        let rows = self.read_for(account_number).fetch_rows(FIELD_EVENTS, args).await?;
         let mut found = Vec::new();
         let mut script: Vec<(Sql, Vec<SqlArg>)> = Vec::new();
         for row in &rows {
@@ -136,7 +136,7 @@ impl Store {
             // The snapshots with the fields are written last.
             let mut whole = self.event_script(account_number, &found)?;
             whole.extend(script);
-            self.write_erasure(whole).await?;
+            self.write_erasure(account_number, whole).await?;
         }
         Ok(count_rows(&rows))
     }
@@ -154,7 +154,7 @@ impl Store {
             search.detail.as_str().into(),
             STEP_ROWS.into(),
         ];
-        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = self.read_for(account_number).fetch_rows(sql, args).await?;
         let mut found: BTreeSet<Arc<str>> = BTreeSet::new();
         for row in &rows {
             let mut fields = row.read_fields("raw_items");
@@ -190,7 +190,7 @@ impl Store {
         let remembered: Vec<ErasedKeyRow> =
             keys.iter().map(|key| ErasedKeyRow::from_key(account_number, key, now.millis())).collect();
         script.push((dialect.bulk_text(&INSERT_KEYS).into(), vec![json_array(&remembered)?.into()]));
-        self.write_erasure(script).await
+        self.write_erasure(account_number, script).await
     }
 }
 

@@ -9,6 +9,7 @@ use crate::domain::time::Timestamp;
 use crate::ids::ContactId;
 use crate::store::dialect::Dialect;
 use crate::store::engine::{Sql, SqlArg};
+use crate::store::statement_owner::StatementOwner;
 use crate::store::{Store, StoreError};
 
 /// Rows of one step, at most.
@@ -67,29 +68,34 @@ impl Store {
 
     async fn erase_contact_events(&self, account_number: i64, id: ContactId) -> Result<u64, StoreError> {
         let args = vec![account_number.into(), id.to_string().into(), STEP_ROWS.into()];
-        let rows = self.engine.fetch_rows(CONTACT_EVENTS, args).await?;
+        let rows = self.read_for(account_number).fetch_rows(CONTACT_EVENTS, args).await?;
         let sequences: Vec<i64> =
             rows.iter().map(|row| row.read_fields("events").take_int()).collect::<Result<_, _>>()?;
         if !sequences.is_empty() {
-            self.write_erasure(self.event_script(account_number, &sequences)?).await?;
+            self.write_erasure(account_number, self.event_script(account_number, &sequences)?).await?;
         }
         Ok(u64::try_from(sequences.len()).unwrap_or(u64::MAX))
     }
 
     async fn erase_answers(&self, id: ContactId) -> Result<u64, StoreError> {
         let args: Vec<SqlArg> = vec![id.to_string().into(), STEP_ROWS.into()];
-        let rows = self.writer.write_statement(answers_statement(self.engine.dialect()), args).await?;
+        let rows =
+            self.write_for_server().write_statement(answers_statement(self.engine.dialect()), args).await?;
         Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 
     /// Writes the statements of a step together, and notes that the file is to be scrubbed when it is closed.
-    pub(super) async fn write_erasure(&self, mut script: Vec<(Sql, Vec<SqlArg>)>) -> Result<(), StoreError> {
+    pub(super) async fn write_erasure(
+        &self,
+        owner: impl Into<StatementOwner>,
+        mut script: Vec<(Sql, Vec<SqlArg>)>,
+    ) -> Result<(), StoreError> {
         if self.engine.dialect() == Dialect::Sqlite {
             script.push((crate::store::engine::NOTE_REMNANTS.into(), Vec::new()));
         }
         if script.is_empty() {
             return Ok(());
         }
-        self.writer.write_all(script).await.map(drop)
+        self.write_for(owner).write_all(script).await.map(drop)
     }
 }

@@ -70,7 +70,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn oldest_event(&self, account_number: i64) -> Result<Option<i64>, StoreError> {
-        let rows = self.engine.fetch_rows(oldest_statement(), vec![account_number.into()]).await?;
+        let rows =
+            self.read_for(account_number).fetch_rows(oldest_statement(), vec![account_number.into()]).await?;
         rows.first().map(|row| row.read_fields(TABLE).take_int()).transpose()
     }
 }

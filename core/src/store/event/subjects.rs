@@ -34,7 +34,10 @@ impl Store {
     ) -> Result<Vec<Event>, StoreError> {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let args = vec![account_number.into(), json_array(&names)?.into()];
-        let rows = self.engine.fetch_rows(of_messages_statement(self.engine.dialect()), args).await?;
+        let rows = self
+            .read_for(account_number)
+            .fetch_rows(of_messages_statement(self.engine.dialect()), args)
+            .await?;
         let mut events = rows.iter().map(read_event).collect::<Result<Vec<_>, _>>()?;
         events.sort_by_key(|event| event.sequence);
         Ok(events)
@@ -53,7 +56,12 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
         let args = vec![account_number.into(), id.to_string().into(), after_sequence.into(), limit.into()];
-        self.engine.fetch_rows(of_contact_statement(), args).await?.iter().map(read_event).collect()
+        self.read_for(account_number)
+            .fetch_rows(of_contact_statement(), args)
+            .await?
+            .iter()
+            .map(read_event)
+            .collect()
     }
 
     /// Returns the contacts that were merged into a contact, directly or through others, the oldest first.

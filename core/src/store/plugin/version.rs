@@ -61,9 +61,10 @@ fn read_whole(count: u64) -> i64 {
 }
 
 impl Store {
-    /// Inserts a version with its bytes, part by part, and leaves this entry in the audit log with the last one. `false`, and nothing is written, when the components of the
-    /// organisation would have more than `bytes_max`; those of this plugin count only if they are `spared`,
-    /// because [`Store::trim_plugin_versions`] removes the others.
+    /// Inserts a version with its bytes, part by part, and leaves this entry in the audit log with the last one.
+    /// `false`, and nothing is written, when the components of the organisation would have more than `bytes_max`;
+    /// those of this plugin count only if they are `spared`, because [`Store::trim_plugin_versions`] removes the
+    /// others.
     ///
     /// # Errors
     /// [`StoreError`]; the version then stays invisible.
@@ -96,7 +97,8 @@ impl Store {
             id_array(spared)?.into(),
             read_whole(bytes_max).into(),
         ];
-        if self.writer.write_statement(sql, args).await?.is_empty() {
+        let writes = self.write_for(one.plugin_id);
+        if writes.write_statement(sql, args).await?.is_empty() {
             return Ok(false);
         }
         let mut rest = wasm.clone();
@@ -104,13 +106,12 @@ impl Store {
         while !rest.is_empty() {
             let bytes = rest.split_to(rest.len().min(PART_BYTES));
             let sql = "INSERT INTO plugin_parts (version_id, part, bytes) VALUES ($1, $2, $3)";
-            self.writer
-                .write_statement(sql, vec![one.id.to_string().into(), part.into(), bytes.into()])
-                .await?;
+            writes.write_statement(sql, vec![one.id.to_string().into(), part.into(), bytes.into()]).await?;
             part += 1;
         }
         let sql = "UPDATE plugin_versions SET whole = 1 WHERE id = $1";
-        let whole = self.writer.with_audit(entry.clone());
+        let audited = self.with_audit(entry);
+        let whole = audited.write_for(one.plugin_id);
         whole.write_statement(sql, vec![one.id.to_string().into()]).await?;
         Ok(true)
     }
@@ -124,7 +125,7 @@ impl Store {
         ids: &[PluginVersionId],
     ) -> Result<BTreeSet<PluginVersionId>, StoreError> {
         let sql = format!("SELECT id FROM plugin_versions WHERE id {}", self.engine.dialect().in_texts(1));
-        let rows = self.engine.fetch_rows(sql, vec![id_array(ids)?.into()]).await?;
+        let rows = self.read_for_server().fetch_rows(sql, vec![id_array(ids)?.into()]).await?;
         let read = |row: &EngineRow| {
             let id = row.read_fields(TABLE).take_text()?;
             RowPlace { table: TABLE, id: &id }.check_value("id", PluginVersionId::parse(&id).ok())
@@ -137,7 +138,7 @@ impl Store {
         let sql = "SELECT CAST(COALESCE(SUM(v.size), 0) AS BIGINT) FROM plugins o JOIN plugins p \
                    ON p.organisation_id = o.organisation_id JOIN plugin_versions v ON v.plugin_id = p.id \
                    WHERE o.id = $1 AND p.deleted_at IS NULL";
-        let rows = self.engine.fetch_rows(sql, vec![plugin.to_string().into()]).await?;
+        let rows = self.read_for(plugin).fetch_rows(sql, vec![plugin.to_string().into()]).await?;
         let Some(row) = rows.first() else { return Ok(0) };
         Ok(u64::try_from(row.read_fields(TABLE).take_int()?).unwrap_or_default())
     }
@@ -150,7 +151,12 @@ impl Store {
         let sql = format!(
             "SELECT {COLUMNS} FROM plugin_versions WHERE plugin_id = $1 AND whole = 1 ORDER BY id DESC"
         );
-        self.engine.fetch_rows(sql, vec![plugin.to_string().into()]).await?.iter().map(read_version).collect()
+        self.read_for(plugin)
+            .fetch_rows(sql, vec![plugin.to_string().into()])
+            .await?
+            .iter()
+            .map(read_version)
+            .collect()
     }
 
     /// Finds a plugin's version.
@@ -165,19 +171,24 @@ impl Store {
         let sql =
             format!("SELECT {COLUMNS} FROM plugin_versions WHERE id = $1 AND plugin_id = $2 AND whole = 1");
         let args = vec![id.to_string().into(), plugin.to_string().into()];
-        self.engine.fetch_rows(sql, args).await?.first().map(read_version).transpose()
+        self.read_for(plugin).fetch_rows(sql, args).await?.first().map(read_version).transpose()
     }
 
     /// Returns a version's bytes; `None` when it is gone.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn plugin_bytes(&self, id: PluginVersionId) -> Result<Option<Bytes>, StoreError> {
+    pub async fn plugin_bytes(
+        &self,
+        plugin: PluginId,
+        id: PluginVersionId,
+    ) -> Result<Option<Bytes>, StoreError> {
         let mut wasm = Vec::new();
         // One by one, so that no reader is held for long.
         for part in 0_i64.. {
             let sql = "SELECT bytes FROM plugin_parts WHERE version_id = $1 AND part = $2";
-            let rows = self.engine.fetch_rows(sql, vec![id.to_string().into(), part.into()]).await?;
+            let rows =
+                self.read_for(plugin).fetch_rows(sql, vec![id.to_string().into(), part.into()]).await?;
             let Some(row) = rows.first() else { break };
             wasm.extend_from_slice(&row.read_fields("plugin_parts").take_bytes()?);
         }
@@ -209,7 +220,7 @@ impl Store {
                 ("DELETE FROM plugin_versions WHERE id = $1".into(), vec![id()]),
                 ("DELETE FROM plugin_parts WHERE version_id = $1".into(), vec![id()]),
             ];
-            self.writer.write_all(script).await?;
+            self.write_for(plugin).write_all(script).await?;
         }
         Ok(())
     }
@@ -221,6 +232,6 @@ impl Store {
     pub async fn purge_unfinished_versions(&self, before: Timestamp) -> Result<(), StoreError> {
         let args = || vec![SqlArg::from(before.millis())];
         let script = UNFINISHED.iter().map(|sql| ((*sql).into(), args())).collect();
-        self.writer.write_all(script).await.map(drop)
+        self.write_for_server().write_all(script).await.map(drop)
     }
 }

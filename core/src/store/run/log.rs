@@ -106,7 +106,13 @@ impl Store {
     /// [`StoreError`].
     pub async fn run_logs(&self, query: &RunLogQuery) -> Result<RowPage<RunLog>, StoreError> {
         let (sql, args) = page_statement(query);
-        let rows = self.engine.fetch_rows(sql, args).await?.iter().map(read_log).collect::<Result<_, _>>()?;
+        let rows = self
+            .read_for(query.plugin_id)
+            .fetch_rows(sql, args)
+            .await?
+            .iter()
+            .map(read_log)
+            .collect::<Result<_, _>>()?;
         Ok(RowPage::cut_to(rows, query.limit))
     }
 }

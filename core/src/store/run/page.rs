@@ -120,7 +120,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn page_runs(&self, query: &RunQuery) -> Result<RowPage<Run>, StoreError> {
         let (sql, args) = page_statement(query);
-        let rows = self.engine.fetch_rows(sql, args).await?;
+        let rows = self.read_for(query.plugin_id).fetch_rows(sql, args).await?;
         let rows = rows.iter().map(|row| read_run(&mut row.read_fields(TABLE))).collect::<Result<_, _>>()?;
         Ok(RowPage::cut_to(rows, query.limit))
     }
@@ -131,8 +131,10 @@ impl Store {
     /// [`StoreError`].
     pub async fn find_run(&self, plugin: PluginId, id: RunId) -> Result<Option<Run>, StoreError> {
         let sql = format!("SELECT {OWED}, {OWN} FROM plugin_runs WHERE id = $1 AND plugin_id = $2");
-        let rows =
-            self.engine.fetch_rows(sql, vec![id.to_string().into(), plugin.to_string().into()]).await?;
+        let rows = self
+            .read_for(plugin)
+            .fetch_rows(sql, vec![id.to_string().into(), plugin.to_string().into()])
+            .await?;
         rows.first().map(|row| read_run(&mut row.read_fields(TABLE))).transpose()
     }
 
@@ -145,7 +147,7 @@ impl Store {
                    updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END \
                    WHERE id = $1 AND plugin_id = $2";
         let args = vec![id.to_string().into(), plugin.to_string().into(), now.millis().into()];
-        self.writer.write_statement(sql, args).await.map(drop)
+        self.write_for(plugin).write_statement(sql, args).await.map(drop)
     }
 
     /// Makes the events of these types between two numbers due to a plugin at `now`, whether it has received
@@ -169,7 +171,7 @@ impl Store {
         let words: Vec<&str> = types.iter().map(EventType::as_str).collect();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let args = vec![account.into(), from.into(), to.into(), json_array(&words)?.into(), limit.into()];
-        let rows = self.engine.fetch_rows(events_statement(self.engine.dialect()), args).await?;
+        let rows = self.read_for(plugin.id).fetch_rows(events_statement(self.engine.dialect()), args).await?;
         let owed: Vec<Delivery> =
             rows.iter().map(|row| owed(row, plugin, account, &mut *ids, now)).collect::<Result<_, _>>()?;
         if owed.is_empty() {
@@ -177,7 +179,7 @@ impl Store {
         }
         let rows: Vec<DeliveryRow> = owed.iter().map(DeliveryRow::from).collect();
         let args = vec![json_array(&rows)?.into(), plugin.id.to_string().into()];
-        self.writer.write_statement(self.engine.dialect().bulk_text(&OPEN), args).await?;
+        self.write_for(plugin.id).write_statement(self.engine.dialect().bulk_text(&OPEN), args).await?;
         Ok(ReopenedRuns { opened: owed.len(), last: owed.last().map(|one| one.sequence) })
     }
 
@@ -190,14 +192,14 @@ impl Store {
         // An account's events are numbered in the order of its clock: a binary search along the key.
         let sql =
             "SELECT COALESCE(MIN(sequence), 0), COALESCE(MAX(sequence), 0) FROM events WHERE account = $1";
-        let ends = self.engine.fetch_rows(sql, vec![account.into()]).await?;
+        let ends = self.read_for(account).fetch_rows(sql, vec![account.into()]).await?;
         let Some(row) = ends.first() else { return Ok(1) };
         let mut fields = row.read_fields("events");
         let (mut low, mut high) = (fields.take_int()?, fields.take_int()?.saturating_add(1));
         while low < high {
             let middle = low.midpoint(high);
             let sql = "SELECT created_at FROM events WHERE account = $1 AND sequence = $2";
-            let rows = self.engine.fetch_rows(sql, vec![account.into(), middle.into()]).await?;
+            let rows = self.read_for(account).fetch_rows(sql, vec![account.into(), middle.into()]).await?;
             let created = rows.first().map(|row| row.read_fields("events").take_int()).transpose()?;
             if created.is_some_and(|created| created < at.millis()) {
                 low = middle.saturating_add(1);

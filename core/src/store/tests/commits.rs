@@ -247,7 +247,7 @@ async fn foreign_rows_are_errors_that_name_their_place() {
         ("UPDATE messages SET history = '[[1]]', status = 'sent'", "messages.history".into()),
         ("UPDATE messages SET history = '[]', id = 'x'", "messages.id".into()),
     ] {
-        store.writer.write_statement(sql, Vec::new()).await.unwrap();
+        store.write_for_server().write_statement(sql, Vec::new()).await.unwrap();
         let error = store
             .page_messages(number, &crate::domain::page::MessageQuery::default(), NO_ERASURE)
             .await
@@ -255,7 +255,7 @@ async fn foreign_rows_are_errors_that_name_their_place() {
         assert!(matches!(&error, StoreError::Corrupt(text) if text.contains(&place)), "{error:?}");
     }
     let foreign = r#"UPDATE contacts SET identity = '{"n":[["1",null,1,1]]}'"#;
-    store.writer.write_statement(foreign, Vec::new()).await.unwrap();
+    store.write_for_server().write_statement(foreign, Vec::new()).await.unwrap();
     let errors = [
         store.find_contact(number, contact.id).await.err(),
         store.find_conversation(number, conversation.id).await.err(),
@@ -264,7 +264,7 @@ async fn foreign_rows_are_errors_that_name_their_place() {
     for error in errors {
         assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");
     }
-    store.writer.write_statement("DELETE FROM contacts", Vec::new()).await.unwrap();
+    store.write_for_server().write_statement("DELETE FROM contacts", Vec::new()).await.unwrap();
     let error = store.find_conversation(number, conversation.id).await.err();
     assert!(matches!(error, Some(StoreError::Corrupt(_))), "{error:?}");
 }

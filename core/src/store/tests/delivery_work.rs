@@ -268,7 +268,7 @@ async fn a_replay_opens_the_oldest_again_with_the_same_ids() {
     filter.status = Some(DeliveryStatus::Dead);
     let (oldest, capped) = store.oldest_deliveries(&filter, 2).await.unwrap();
     assert!(capped && oldest == [rows[0].id, rows[1].id]);
-    let reopened = store.reopen_deliveries(&oldest, at(9_000), None).await.unwrap();
+    let reopened = store.reopen_deliveries(rows[0].organisation_id, &oldest, at(9_000), None).await.unwrap();
     assert_eq!(reopened, [(rows[0].subscriber, owner.number); 2]);
     let open_again = open(&store, &owner).await;
     assert_eq!(open_again.iter().map(|row| row.id).collect::<Vec<_>>(), [rows[0].id, rows[1].id]);
@@ -277,7 +277,7 @@ async fn a_replay_opens_the_oldest_again_with_the_same_ids() {
         assert_eq!((row.tries, row.attempt_count, row.attempts.len()), (0, 1, 1));
     }
     assert_eq!(store.oldest_deliveries(&filter, 2).await.unwrap(), (vec![rows[2].id], false));
-    assert_eq!(store.reopen_deliveries(&[], at(1), None).await.unwrap(), []);
+    assert_eq!(store.reopen_deliveries(rows[0].organisation_id, &[], at(1), None).await.unwrap(), []);
 }
 
 #[tokio::test]

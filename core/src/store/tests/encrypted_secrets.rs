@@ -52,7 +52,7 @@ async fn check_readable(store: &Store) {
 
 /// Every text of a column.
 async fn values(store: &Store, sql: &'static str) -> Vec<String> {
-    let rows = store.engine.fetch_rows(sql, Vec::new()).await.unwrap();
+    let rows = store.read_for_server().fetch_rows(sql, Vec::new()).await.unwrap();
     rows.iter().map(|row| row.read_fields("t").take_text().unwrap()).collect()
 }
 
@@ -104,11 +104,11 @@ async fn values_that_were_moved_to_another_row_are_corrupt() {
         .unwrap();
     let swap = "UPDATE accounts SET access_token = \
                 (SELECT b.access_token FROM accounts b WHERE b.number <> accounts.number)";
-    store.writer.write_statement(swap, Vec::new()).await.unwrap();
+    store.write_for_server().write_statement(swap, Vec::new()).await.unwrap();
     let refused = store.load_accounts().await.unwrap_err();
     assert!(refused.to_string().contains("was not encrypted for this row"), "{refused}");
     let swap_columns = "UPDATE accounts SET access_token = app_secret";
-    store.writer.write_statement(swap_columns, Vec::new()).await.unwrap();
+    store.write_for_server().write_statement(swap_columns, Vec::new()).await.unwrap();
     assert!(matches!(store.load_accounts().await, Err(StoreError::Corrupt(_))));
 }
 
@@ -179,7 +179,8 @@ async fn a_rotation_finds_answers_through_an_index() {
     let store = store.open().await;
     for sql in super::super::key_rotation::statements_about("idempotency_records") {
         let sql = format!("EXPLAIN QUERY PLAN {sql}");
-        let rows = store.engine.fetch_rows(sql, vec!["a".into(), "b".into(), "c".into()]).await.unwrap();
+        let rows =
+            store.read_for_server().fetch_rows(sql, vec!["a".into(), "b".into(), "c".into()]).await.unwrap();
         let mut fields = rows[0].read_fields("plan");
         let (_id, _parent, _unused) = (fields.take_int(), fields.take_int(), fields.take_int());
         let step = fields.take_text().unwrap();

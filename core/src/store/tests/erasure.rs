@@ -72,13 +72,13 @@ async fn erasure_takes_the_bodies_of_deliveries_and_none_is_written_afterwards()
         bodies: &bodies,
     };
     assert!(store.take_in(take_in(0, 2, &rows[..2])).await.unwrap());
-    assert_eq!(store.delivery_bodies(&ids).await.unwrap().len(), 2);
+    assert_eq!(store.delivery_bodies(delivery_work::SUBSCRIBER, &ids).await.unwrap().len(), 2);
 
     let bare = Message { content: text(""), payload: text("{}"), ..message.clone() };
     let mut changes = Writes::default().message(&bare).0;
     changes.erased.push(ErasedMessage { id: message.id, wamid_key: text("wamid.5") });
     store.commit(owner.cycle(changes)).await.unwrap();
-    let left = store.delivery_bodies(&ids).await.unwrap();
+    let left = store.delivery_bodies(delivery_work::SUBSCRIBER, &ids).await.unwrap();
     assert_eq!(left.keys().collect::<Vec<_>>(), [&rows[1].id]);
 
     // A worker that rendered the body before the message was taken back comes too late, as does a replay.
@@ -86,7 +86,7 @@ async fn erasure_takes_the_bodies_of_deliveries_and_none_is_written_afterwards()
     let taken = Intake { from: 2, to: 3, deliveries: &rows[2..], bodies: &late, ..take_in(0, 0, &rows) };
     assert!(store.take_in(taken).await.unwrap());
     store.replay_deliveries(&rows[..1], &late, None).await.unwrap();
-    let left = store.delivery_bodies(&ids).await.unwrap();
+    let left = store.delivery_bodies(delivery_work::SUBSCRIBER, &ids).await.unwrap();
     assert_eq!(left.keys().collect::<Vec<_>>(), [&rows[1].id]);
 }
 

@@ -78,7 +78,7 @@ async fn an_identifier_that_moves_leaves_its_former_contact() {
     let rows = store.load_rows(owner.number, &needs, NO_ERASURE).await.unwrap();
     assert_eq!(rows.contact_of(&key), Ok(Some(two.id)));
     let count = "SELECT count(*) FROM contact_identifiers";
-    let rows = store.engine.fetch_rows(count, Vec::new()).await.unwrap();
+    let rows = store.read_for_server().fetch_rows(count, Vec::new()).await.unwrap();
     assert_eq!(rows[0].read_fields("contact_identifiers").take_int().unwrap(), 2);
 }
 

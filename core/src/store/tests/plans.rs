@@ -28,7 +28,7 @@ pub(super) async fn sqlite() -> (Store, Guard) {
 
 /// SQLite's plan, one step a line.
 pub(super) async fn plan(store: &Store, (sql, args): (String, Vec<SqlArg>)) -> String {
-    let rows = store.engine.fetch_rows(format!("EXPLAIN QUERY PLAN {sql}"), args).await.unwrap();
+    let rows = store.read_for_server().fetch_rows(format!("EXPLAIN QUERY PLAN {sql}"), args).await.unwrap();
     let step = |row: &crate::store::engine::EngineRow| {
         let mut fields = row.read_fields("plan");
         let (_id, _parent, _unused) =

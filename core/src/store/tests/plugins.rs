@@ -238,7 +238,7 @@ async fn versions_are_seen_once_they_are_whole_and_the_oldest_go() {
     let wasm: Bytes = (0..700_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect::<Vec<_>>().into();
     assert!(store.insert_plugin_version(&version(1), &wasm, &[], u64::MAX, &entry(1)).await.unwrap());
     assert_eq!(store.plugin_versions(PLUGIN).await.unwrap(), [version(1)]);
-    assert_eq!(store.plugin_bytes(version(1).id).await.unwrap(), Some(wasm));
+    assert_eq!(store.plugin_bytes(PLUGIN, version(1).id).await.unwrap(), Some(wasm));
     assert_eq!(store.plugin_version(PluginId::from_bits(2), version(1).id).await.unwrap(), None);
     let kept = u128::try_from(VERSIONS_KEPT).unwrap();
     for n in 2..=kept + 2 {
@@ -251,12 +251,12 @@ async fn versions_are_seen_once_they_are_whole_and_the_oldest_go() {
     assert!(
         left.contains(&version(1).id) && !left.contains(&version(2).id) && !left.contains(&version(3).id)
     );
-    assert_eq!(store.plugin_bytes(version(2).id).await.unwrap(), None);
+    assert_eq!(store.plugin_bytes(PLUGIN, version(2).id).await.unwrap(), None);
     let half = "UPDATE plugin_versions SET whole = 0";
-    store.writer.write_statement(half, Vec::new()).await.unwrap();
+    store.write_for_server().write_statement(half, Vec::new()).await.unwrap();
     assert!(store.plugin_versions(PLUGIN).await.unwrap().is_empty());
     store.purge_unfinished_versions(at(5)).await.unwrap();
-    assert_eq!(store.plugin_bytes(version(1).id).await.unwrap(), None);
+    assert_eq!(store.plugin_bytes(PLUGIN, version(1).id).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -290,7 +290,7 @@ async fn a_batch_is_recorded_whole() {
     assert_eq!(store.run_logs(&logs_of(None)).await.unwrap().rows.len(), 2);
     let effects = store.pending_effects(owner.number, 10).await.unwrap();
     assert!(effects.iter().map(|one| one.effect.clone()).eq([send(), assign()]));
-    assert_eq!(store.effects_of(&[done.run_id()].into()).await.unwrap(), effects);
+    assert_eq!(store.effects_of(PLUGIN, &[done.run_id()].into()).await.unwrap(), effects);
 }
 
 #[tokio::test]
@@ -331,7 +331,7 @@ async fn effects_are_settled_with_the_accounts_commit_and_asked_for_again_only_i
     let effects = vec![settled(0, None), settled(1, Some(EffectRefusal::NoUser))];
     store.commit(owner.cycle(AccountChanges { effects, ..AccountChanges::default() })).await.unwrap();
     assert!(store.pending_effects(owner.number, 10).await.unwrap().is_empty());
-    let shown = store.effects_of(&[run].into()).await.unwrap();
+    let shown = store.effects_of(PLUGIN, &[run].into()).await.unwrap();
     assert_eq!((shown[0].status, shown[0].message_id), (EffectStatus::Done, Some(MessageId::from_bits(5))));
     assert_eq!(
         (shown[1].status, shown[1].error_code.as_deref()),
@@ -389,6 +389,6 @@ async fn runs_are_purged_with_all_that_belongs_to_them() {
     assert!(store.page_runs(&runs_of(None)).await.unwrap().rows.is_empty());
     assert!(store.run_logs(&logs_of(None)).await.unwrap().rows.is_empty());
     let none: BTreeSet<RunId> = [RunId::from(rows[0].id)].into();
-    assert!(store.effects_of(&none).await.unwrap().is_empty());
+    assert!(store.effects_of(PLUGIN, &none).await.unwrap().is_empty());
     assert!(store.pending_effects(owner.number, 1).await.unwrap().is_empty());
 }

@@ -4,6 +4,7 @@
 use sqlx::PgConnection;
 
 use super::*;
+use crate::store::engine::EngineTimeouts;
 
 /// A store whose connections can be told from those of other tests, and somebody else's connection.
 async fn named() -> (Store, Guard, PgConnection) {
@@ -98,9 +99,9 @@ async fn a_write_whose_connection_broke_is_written_once() {
 #[tokio::test]
 async fn a_lock_held_too_long_is_an_unavailable_database() {
     let guard = Guard::postgres().await;
-    let timeout = std::time::Duration::from_millis(50);
+    let timeouts = EngineTimeouts { lock: std::time::Duration::from_millis(50), ..EngineTimeouts::default() };
     let _node = guard.open().await;
-    let store = Store::open_within(&guard.url(), guard.options(), timeout).await.unwrap();
+    let store = Store::open_within(&guard.url(), guard.options(), timeouts).await.unwrap();
     let mut owner = Owner::of(&store, 1).await;
     let mut other = PgConnection::connect(&guard.url()).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE probes, contacts IN EXCLUSIVE MODE").execute(&mut other).await.unwrap();
@@ -138,7 +139,7 @@ async fn writes_are_flushed_whatever_the_database_says() {
     let url = guard.url() + "&options[synchronous_commit]=off";
     let store = Store::open(&url, guard.options()).await.unwrap();
     let sql = "SELECT current_setting('synchronous_commit'), current_setting('statement_timeout')";
-    let rows = store.writer.write_statement(sql, Vec::new()).await.unwrap();
+    let rows = store.write_for_server().write_statement(sql, Vec::new()).await.unwrap();
     let mut fields = rows.first().unwrap().read_fields("settings");
     assert_eq!((fields.take_text().unwrap().as_str(), fields.take_text().unwrap().as_str()), ("on", "3s"));
 }

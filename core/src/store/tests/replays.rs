@@ -15,7 +15,7 @@ async fn a_replay_during_an_attempt_outlasts_its_outcome() {
     let rows = [1, 2, 3].map(|n| delivery(n.try_into().unwrap(), &owner, n));
     assert!(take_in(&store, &owner, (0, 3), &rows).await);
     // Attempts at all of them are under way while two are replayed, each in its way.
-    store.reopen_deliveries(&[rows[0].id], at(5_900), None).await.unwrap();
+    store.reopen_deliveries(rows[0].organisation_id, &[rows[0].id], at(5_900), None).await.unwrap();
     let again = Delivery { next_attempt_at: Some(due_at(5_900)), ..delivery(9, &owner, 2) };
     store.replay_deliveries(&[again], &HashMap::new(), None).await.unwrap();
     let ended = [

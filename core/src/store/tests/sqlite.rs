@@ -5,9 +5,11 @@ use std::time::Duration;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::*;
+use crate::store::engine::EngineTimeouts;
 
 /// Long enough for a lock to be noticed, short enough for a test.
-const WAIT_TIMEOUT: Duration = Duration::from_millis(50);
+const TIMEOUTS: EngineTimeouts =
+    EngineTimeouts { lock: Duration::from_millis(50), statement: Duration::from_secs(3) };
 
 async fn open(folder: &std::path::Path) -> Store {
     let url = format!("sqlite://{}/kabar.db", folder.display());
@@ -17,7 +19,7 @@ async fn open(folder: &std::path::Path) -> Store {
 
 async fn impatient() -> (Store, Guard) {
     let guard = Guard::sqlite();
-    let store = Store::open_within(&guard.url(), guard.options(), WAIT_TIMEOUT).await.unwrap();
+    let store = Store::open_within(&guard.url(), guard.options(), TIMEOUTS).await.unwrap();
     (store, guard)
 }
 
@@ -53,7 +55,7 @@ async fn a_full_disk_loses_nothing_and_is_left_behind() {
     let mut owner = Owner::of(&store, 1).await;
     let (contact, _, _) = thread(&store, &mut owner, 1).await;
     // No page more than there are: SQLite answers as it does when the disk is full.
-    store.writer.write_statement("PRAGMA max_page_count = 1", Vec::new()).await.unwrap();
+    store.write_for_server().write_statement("PRAGMA max_page_count = 1", Vec::new()).await.unwrap();
     let large = Contact { metadata: "x".repeat(1 << 20).into(), ..super::contact(2) };
     let commit = owner.cycle(Writes::default().contact(&large).0);
     let failed = store.commit(commit.clone()).await;
@@ -143,4 +145,74 @@ async fn a_file_has_one_server() {
     assert!(other.lock_database(true, None).await.unwrap().is_none());
     drop(here);
     other.lock_database(true, None).await.unwrap().unwrap().check_held().await.unwrap();
+}
+
+/// Computes for ever.
+const ENDLESS: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+#[tokio::test]
+async fn a_statement_has_a_deadline_and_changes_nothing_beyond_it() {
+    let guard = Guard::sqlite();
+    let timeouts = EngineTimeouts { statement: Duration::from_millis(50), ..EngineTimeouts::default() };
+    let store = Store::open_within(&guard.url(), StoreOptions { readers: 1, ..guard.options() }, timeouts)
+        .await
+        .unwrap();
+    let read = store.read_for_server().fetch_rows(ENDLESS, Vec::new()).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{:?}", read.is_ok());
+    let written = format!("INSERT INTO probes (id, written) SELECT 2, ({ENDLESS})");
+    let write = store.write_for_server().write_statement(written, Vec::new()).await;
+    assert!(matches!(write, Err(StoreError::Unavailable(_))), "{:?}", write.is_ok());
+    assert!(store.writer.is_failing());
+    store.ping().await.unwrap();
+    let probes = store.read_for_server().fetch_rows("SELECT id FROM probes", Vec::new()).await.unwrap();
+    assert_eq!(probes.len(), 1, "the connections work on, and nothing was written");
+}
+
+#[tokio::test]
+async fn a_reader_that_nobody_waits_for_any_more_is_free_at_once() {
+    let guard = Guard::sqlite();
+    let timeouts = EngineTimeouts { statement: Duration::from_hours(1), ..EngineTimeouts::default() };
+    let store = Store::open_within(&guard.url(), StoreOptions { readers: 1, ..guard.options() }, timeouts)
+        .await
+        .unwrap();
+    let reads = store.read_for_server();
+    let mut endless = Box::pin(reads.fetch_rows(ENDLESS, Vec::new()));
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut endless).await.is_err());
+    drop(endless);
+    store.ping().await.unwrap();
+    let mut snapshot = reads.begin_snapshot().await.unwrap();
+    snapshot.fetch_rows("SELECT 1", Vec::new()).await.unwrap();
+    drop(snapshot);
+    store.ping().await.unwrap();
+    store.close().await;
+    assert!(store.ping().await.is_err(), "a closed store lends no reader");
+}
+
+#[tokio::test]
+async fn a_tenant_that_reads_for_long_leaves_a_reader_to_the_others() {
+    let guard = Guard::sqlite();
+    let timeouts = EngineTimeouts { statement: Duration::from_hours(1), ..EngineTimeouts::default() };
+    let store = Store::open_within(&guard.url(), StoreOptions { readers: 4, ..guard.options() }, timeouts)
+        .await
+        .unwrap();
+    let [loud, quiet] = [1, 2].map(OrganisationId::from_bits);
+    let mut endless: Vec<_> = (0..6)
+        .map(|_| {
+            let store = store.clone();
+            let reading = async move { store.read_for(loud).fetch_rows(ENDLESS, Vec::new()).await };
+            Box::pin(reading)
+        })
+        .collect();
+    for read in &mut endless {
+        assert!(futures_util::poll!(read.as_mut()).is_pending());
+    }
+    let readers = store.engine.readers();
+    assert_eq!((readers.usage().held, readers.usage().waiting), (3, 3), "never the last one");
+    for _ in 0..3 {
+        assert_eq!(store.read_for(quiet).fetch_rows("SELECT 1", Vec::new()).await.unwrap().len(), 1);
+    }
+    assert_eq!((readers.usage().held, readers.usage().waiting), (3, 3));
+    drop(endless);
+    assert_eq!((readers.usage().held, readers.usage().waiting), (0, 0));
 }

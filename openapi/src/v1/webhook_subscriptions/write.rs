@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     fn client() -> OutboundClient {
-        OutboundClient::new(Arc::new(SystemResolver::default()), false).unwrap()
+        OutboundClient::new(Arc::new(SystemResolver), false).unwrap()
     }
 
     fn refusal(body: &Value) -> (ErrorCode, Option<String>) {

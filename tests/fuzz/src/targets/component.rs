@@ -1,5 +1,6 @@
 //! Uploads of components: bytes, or a core module in WebAssembly's text form.
 
+use kabar_core::ids::OrganisationId;
 use kabar_plugins::CompileError;
 use kabar_plugins::component::wrap::wrap_module;
 
@@ -58,7 +59,7 @@ fn run(input: &[u8]) {
     let host = plugin_host();
     match wait_for(host.compile(upload(wasm))) {
         Ok(compiled) => {
-            let loaded = wait_for(host.load(&compiled.artefact));
+            let loaded = wait_for(host.load(OrganisationId::from_bits(1), &compiled.artefact));
             assert!(loaded.is_ok(), "an artefact of this server's is not loaded");
         }
         Err(CompileError::Invalid(why)) => assert!(!why.to_string().is_empty()),

@@ -91,7 +91,7 @@ impl Answering {
                 tokio::spawn(answer_once(stream, answer));
             }
         });
-        let outbound = OutboundClient::new(Arc::new(SystemResolver::default()), true).unwrap();
+        let outbound = OutboundClient::new(Arc::new(SystemResolver), true).unwrap();
         let graph = GraphClient::new(&url, "v23.0").unwrap();
         Self { url, bytes, outbound, graph }
     }

@@ -4,6 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use kabar_core::domain::key_values::KvWrite;
+use kabar_core::ids::OrganisationId;
 use kabar_plugins::component::wrap::wrap_module;
 use kabar_plugins::{HookFault, HookOutcome, LoadedVersion, RequestedEffect, RunReport, sample};
 
@@ -68,7 +69,7 @@ fn build_guest(version: &str) -> Arc<LoadedVersion> {
     let module = SKELETON.replace("{parts}", parts).replace("{body}", body).replace("@1.0.0", version);
     let component = wrap_module(&wat::parse_str(module).unwrap()).unwrap();
     let compiled = wait_for(plugin_host().compile(upload(component))).unwrap();
-    wait_for(plugin_host().load(&compiled.artefact)).unwrap()
+    wait_for(plugin_host().load(OrganisationId::from_bits(1), &compiled.artefact)).unwrap()
 }
 
 /// Any event crosses into a hook, and text crosses back unchanged. A hook that passes anything else is stopped.

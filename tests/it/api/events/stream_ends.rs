@@ -64,18 +64,28 @@ async fn streams_are_counted_for_each_tenant_and_for_all() {
     })
     .await;
     let [first, second, third] = [server.tenant().await, server.tenant().await, server.tenant().await];
-    let one = Stream::open(&first, "events/stream", &[]).await;
-    let _two = Stream::open(&first, "events/stream", &[]).await;
+    let mut one = Stream::open(&first, "events/stream", &[]).await;
+    let mut two = Stream::open(&first, "events/stream", &[]).await;
     first.get("events/stream").await.refused(503, "overloaded");
     first.get("events").await.is(200);
-    let _three = Stream::open(&second, "events/stream", &[]).await;
-    third.get("events/stream").await.refused(503, "overloaded");
+    let three = Stream::open(&second, "events/stream", &[]).await;
+    second.get("events/stream").await.refused(503, "overloaded");
     assert_eq!(server.metric("kabar_event_streams").await, 3);
-    drop(one);
-    until_matches(async || server.metric("kabar_event_streams").await, |open| *open == 2).await;
-    let mut again = Stream::open(&third, "events/stream", &[]).await;
+    // Another tenant gets the oldest of the one with the most.
+    let mut four = Stream::open(&third, "events/stream", &[]).await;
+    while let Some(frame) = one.frame().await {
+        assert_eq!((frame.data, frame.retry), (None, Some(2000)), "it ends, and nothing else");
+    }
+    until_matches(async || server.metric("kabar_event_streams").await, |open| *open == 3).await;
+    first.get("events/stream").await.refused(503, "overloaded");
+    server.tenant().await.get("events/stream").await.refused(503, "overloaded");
     third.hears(&from(0), "hello").await;
-    assert_eq!(again.events(3).await.len(), 3);
+    assert_eq!(four.events(3).await.len(), 3);
+    first.hears(&from(0), "hello").await;
+    assert_eq!(two.events(3).await.len(), 3, "the younger one goes on");
+    drop(three);
+    until_matches(async || server.metric("kabar_event_streams").await, |open| *open == 2).await;
+    let _again = Stream::open(&first, "events/stream", &[]).await;
     assert!(server.metric("kabar_streamed_events_total").await >= 3);
 }
 

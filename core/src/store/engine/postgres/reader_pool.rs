@@ -1,19 +1,20 @@
 //! Pool of connections that read.
 //!
-//! Invariants: no more connections than permits. A connection is pooled only between statements, and used
+//! Invariants: no more connections than permits, which organisations share. A connection is pooled only between statements, and used
 //! only while its server is the current primary. When one is found dead, all idle ones are closed with it. A
 //! connection with a canceled statement is pooled again once the server has answered the statement.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::primary_connection::PrimaryConnection;
 use super::primary_tracker::PrimaryTracker;
 use super::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, with_timeout};
+use crate::fair_bound::{FairBound, FairPermit, PermitHolder};
 
 /// A connection that was idle longer is pinged before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -28,7 +29,8 @@ pub(super) struct ReaderPool(Arc<PoolShared>);
 
 struct PoolShared {
     tracker: PrimaryTracker,
-    permits: Arc<Semaphore>,
+    permits: Arc<FairBound>,
+    is_closed: AtomicBool,
     /// Ordered by last use, the latest last.
     idle: Mutex<Vec<IdleReader>>,
     returning: TaskTracker,
@@ -41,22 +43,29 @@ struct IdleReader {
 }
 
 impl ReaderPool {
-    pub(super) fn new(tracker: PrimaryTracker, readers_max: u32) -> Self {
+    pub(super) fn new(tracker: PrimaryTracker, permits: Arc<FairBound>) -> Self {
         Self(Arc::new(PoolShared {
             tracker,
-            permits: Arc::new(Semaphore::new(usize::try_from(readers_max).unwrap_or(1))),
+            permits,
+            is_closed: AtomicBool::new(false),
             idle: Mutex::default(),
             returning: TaskTracker::new(),
         }))
     }
 
     /// Takes an idle connection, or opens one.
-    pub(super) async fn acquire_reader(&self) -> Result<PooledReader, sqlx::Error> {
-        let permit = tokio::time::timeout(CONNECT_TIMEOUT, self.0.permits.clone().acquire_owned()).await;
-        let permit = permit.map_err(|_late| sqlx::Error::PoolTimedOut)?;
-        let permit = permit.map_err(|_closed| sqlx::Error::PoolClosed)?;
+    pub(super) async fn acquire_reader(&self, holder: PermitHolder) -> Result<PooledReader, sqlx::Error> {
+        let permit = tokio::time::timeout(CONNECT_TIMEOUT, self.0.permits.acquire(holder)).await;
+        let permit = permit.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)?;
+        if self.is_closed() {
+            return Err(sqlx::Error::PoolClosed);
+        }
         let (connection, opened) = with_timeout(CONNECT_TIMEOUT, Box::pin(self.take_connection())).await?;
         Ok(PooledReader { lent: Some(LentReader { connection, opened, permit }), pool: self.clone() })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::Acquire)
     }
 
     async fn take_connection(&self) -> Result<(PrimaryConnection, Instant), sqlx::Error> {
@@ -89,7 +98,7 @@ impl ReaderPool {
 
     fn put_back(&self, lent: LentReader) {
         let LentReader { connection, opened, permit } = lent;
-        if connection.is_current() && !self.0.permits.is_closed() {
+        if connection.is_current() && !self.is_closed() {
             let mut idle = self.lock_idle();
             idle.retain(|reader| reader.since.elapsed() < IDLE_MAX);
             idle.push(IdleReader { connection, opened, since: Instant::now() });
@@ -99,7 +108,7 @@ impl ReaderPool {
 
     /// Lends no more connections, and closes the idle ones.
     pub(super) async fn close_pool(&self) {
-        self.0.permits.close();
+        self.0.is_closed.store(true, Ordering::Release);
         self.0.returning.close();
         // A server that does not answer is not waited for.
         let _silent = tokio::time::timeout(ANSWER_TIMEOUT, async {
@@ -116,7 +125,7 @@ impl ReaderPool {
 struct LentReader {
     connection: PrimaryConnection,
     opened: Instant,
-    permit: OwnedSemaphorePermit,
+    permit: FairPermit,
 }
 
 /// A connection taken from the pool.
