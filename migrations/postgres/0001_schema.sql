@@ -1,5 +1,6 @@
 -- The whole schema, for PostgreSQL. The file of the other engine has the same tables, columns and indices
--- in the same order, but for the numbers of directory changes, which a file with one server does not need.
+-- in the same order, but for the numbers of directory changes, which a file with one server does not need, and the
+-- index of searches.
 --
 -- Every table of an account has the account's short number as the first column of its key, so that
 -- one account's rows lie together. Ids are text and sort in the order of their creation. Instants are
@@ -208,6 +209,16 @@ CREATE TABLE contacts (
 );
 
 CREATE INDEX contacts_merged ON contacts (account, merged_into) WHERE merged_into IS NOT NULL;
+
+-- Trigrams of a search text, each with its account before it.
+CREATE FUNCTION contact_trigrams(account BIGINT, search TEXT) RETURNS TEXT[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT COALESCE(array_agg(DISTINCT account::text || ':' || c[i] || c[i + 1] || c[i + 2]), '{}'::text[])
+    FROM (SELECT string_to_array(search, NULL) AS c) AS chars, generate_series(1, cardinality(c) - 2) AS i
+$$;
+-- New entries wait in a short list, which is read with the index and which one commit moves into it.
+CREATE INDEX contacts_search ON contacts USING gin (contact_trigrams(account, search_text))
+    WITH (gin_pending_list_limit = 256);
 
 -- Every identifier of an account belongs to one contact.
 CREATE TABLE contact_identifiers (

@@ -1,5 +1,6 @@
 -- The whole schema, for SQLite. The file of the other engine has the same tables, columns and indices
--- in the same order, but for the numbers of directory changes that PostgreSQL keeps for other nodes.
+-- in the same order, but for the numbers of directory changes that PostgreSQL keeps for other nodes, and the index
+-- of searches.
 --
 -- Every table of an account has the account's short number as the first column of its key, so that
 -- one account's rows lie together. Ids are text and sort in the order of their creation. Instants are
@@ -146,6 +147,7 @@ CREATE INDEX audit_entries_target ON audit_entries (target_id, id);
 -- Account: contacts, conversations, messages and the event log
 
 CREATE TABLE contacts (
+    search_row             INTEGER NOT NULL PRIMARY KEY, -- ascends with the ids of an account
     account                INTEGER NOT NULL,
     id                     TEXT    NOT NULL,
     kind                   TEXT    NOT NULL,
@@ -159,10 +161,36 @@ CREATE TABLE contacts (
     search_text            TEXT    NOT NULL, -- name, identifiers, username and email in lower case
     created_at             INTEGER NOT NULL,
     updated_at             INTEGER NOT NULL,
-    PRIMARY KEY (account, id)
+    -- The account as three characters of Unicode's private use: one trigram.
+    account_text           TEXT GENERATED ALWAYS AS
+        (char(57344 + account % 6400, 57344 + account / 6400 % 6400, 57344 + account / 40960000 % 6400)) VIRTUAL,
+    UNIQUE (account, id)
 ) STRICT;
 
 CREATE INDEX contacts_merged ON contacts (account, merged_into) WHERE merged_into IS NOT NULL;
+
+-- Trigrams of the contacts' search texts, and of their accounts. A contact that goes leaves nothing in it.
+CREATE VIRTUAL TABLE contact_search USING fts5 (
+    account_text, search_text,
+    content = 'contacts', content_rowid = 'search_row', tokenize = 'trigram case_sensitive 1', detail = column
+);
+INSERT INTO contact_search (contact_search, rank) VALUES ('secure-delete', 1);
+
+CREATE TRIGGER contact_search_insert AFTER INSERT ON contacts BEGIN
+    INSERT INTO contact_search (rowid, account_text, search_text)
+    VALUES (new.search_row, new.account_text, new.search_text);
+END;
+CREATE TRIGGER contact_search_delete AFTER DELETE ON contacts BEGIN
+    INSERT INTO contact_search (contact_search, rowid, account_text, search_text)
+    VALUES ('delete', old.search_row, old.account_text, old.search_text);
+END;
+CREATE TRIGGER contact_search_update AFTER UPDATE OF search_text ON contacts
+WHEN old.search_text <> new.search_text BEGIN
+    INSERT INTO contact_search (contact_search, rowid, account_text, search_text)
+    VALUES ('delete', old.search_row, old.account_text, old.search_text);
+    INSERT INTO contact_search (rowid, account_text, search_text)
+    VALUES (new.search_row, new.account_text, new.search_text);
+END;
 
 -- Every identifier of an account belongs to one contact.
 CREATE TABLE contact_identifiers (

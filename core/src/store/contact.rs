@@ -1,7 +1,9 @@
-//! Contacts: their row, and every statement that reads or writes it.
+//! Contacts: their row, and every statement that reads or writes it. Searches are in `search`.
 //!
 //! Invariants: `search_text` holds name, identifiers, username and email address as `fold_text` of
 //! `domain::page` folds them. A contact that was merged into another one is found by its id, and is in no list.
+
+pub(super) mod search;
 
 use std::sync::Arc;
 
@@ -165,8 +167,22 @@ pub(super) fn read_all(rows: &[EngineRow]) -> Result<Vec<Arc<Contact>>, StoreErr
     rows.iter().map(|row| Ok(Arc::new(ContactRow::read_row(row)?.into_contact()?))).collect()
 }
 
+/// Part of an account's contacts, by their ids.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct IdRange {
+    /// Only ids above this one.
+    pub(super) above: Option<ContactId>,
+    /// Only ids up to this one.
+    pub(super) up_to: Option<ContactId>,
+}
+
 /// Returns the statement and the values of one page, one row longer than the page.
-pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuery) -> (String, Vec<SqlArg>) {
+pub(super) fn page_statement(
+    dialect: Dialect,
+    account: i64,
+    query: &ContactQuery,
+    within: IdRange,
+) -> (String, Vec<SqlArg>) {
     let mut sql = format!("SELECT {COLUMNS} FROM contacts k WHERE k.account = $1 AND k.merged_into IS NULL");
     let mut args = vec![SqlArg::from(account)];
     let phone = query.phone.clone().map(IdentifierKey::Number);
@@ -183,9 +199,11 @@ pub(super) fn page_statement(dialect: Dialect, account: i64, query: &ContactQuer
         args.push(fold_text(text).into());
         sql = format!("{sql} AND {}", dialect.text_contains("k.search_text", args.len()));
     }
-    if let Some(after) = query.after {
-        args.push(after.to_string().into());
-        sql = format!("{sql} AND k.id < ${}", args.len());
+    for (bound, id) in [("<", query.after), (">", within.above), ("<=", within.up_to)] {
+        if let Some(id) = id {
+            args.push(id.to_string().into());
+            sql = format!("{sql} AND k.id {bound} ${}", args.len());
+        }
     }
     args.push(SqlArg::from(i64::try_from(query.limit.rows() + 1).ok()));
     let sql = format!("{sql} ORDER BY k.id DESC LIMIT ${}", args.len());
@@ -202,9 +220,23 @@ impl Store {
         account_number: i64,
         query: &ContactQuery,
     ) -> Result<RowPage<Arc<Contact>>, StoreError> {
-        let (sql, args) = page_statement(self.engine.dialect(), account_number, query);
-        let rows = self.read_for(account_number).fetch_rows(sql, args).await?;
-        Ok(RowPage::cut_to(read_all(&rows)?, query.limit))
+        let is_single = query.phone.is_some() || query.user_id.is_some();
+        let rows = match &query.search {
+            Some(text) if !is_single => self.search_contacts(account_number, query, text).await?,
+            _ => self.scan_contacts(account_number, query, IdRange::default()).await?,
+        };
+        Ok(RowPage::cut_to(rows, query.limit))
+    }
+
+    /// Reads contacts in the order of the list, one more than the page has.
+    async fn scan_contacts(
+        &self,
+        account_number: i64,
+        query: &ContactQuery,
+        within: IdRange,
+    ) -> Result<Vec<Arc<Contact>>, StoreError> {
+        let (sql, args) = page_statement(self.engine.dialect(), account_number, query, within);
+        read_all(&self.read_for(account_number).fetch_rows(sql, args).await?)
     }
 
     /// Finds a contact.

@@ -25,6 +25,7 @@ mod postgres;
 mod postgres_plans;
 mod replays;
 mod row_versions;
+mod searches;
 mod sqlite;
 
 use std::collections::BTreeSet;

@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_table_of_a_tenant_is_removed() {
-        // The server's own, what is removed with runs, and what goes last or stays without data.
+        // The server's own, what is removed with runs or contacts, and what goes last or stays without data.
         let others = [
             "server_secrets",
             "operator_tokens",
@@ -229,6 +229,7 @@ mod tests {
             "nodes",
             "key_rotation",
             "directory_counter",
+            "contact_search",
             "plugin_runs",
             "plugin_effects",
             "accounts",

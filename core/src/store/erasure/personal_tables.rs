@@ -29,6 +29,7 @@ pub const PERSONAL_TABLES: &[(&str, PersonalTable)] = &[
     ("audit_entries", PersonalTable::None),
     ("accounts", PersonalTable::None),
     ("contacts", PersonalTable::WithContact),
+    ("contact_search", PersonalTable::WithContact),
     ("contact_identifiers", PersonalTable::WithContact),
     ("conversations", PersonalTable::WithContact),
     ("messages", PersonalTable::InSteps),

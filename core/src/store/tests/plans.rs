@@ -13,6 +13,7 @@ use crate::domain::page::{
 use crate::domain::row_needs::RowNeeds;
 use crate::ids::{AuditEntryId, DeliveryId, PluginId, RunId, RunLogId, SubscriptionId};
 use crate::store::DeliveryWork;
+use crate::store::contact::IdRange;
 use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
@@ -97,7 +98,10 @@ async fn every_combination_of_filters_walks_an_index() {
     }
     for bits in 0..1 << 4 {
         let query = contact_query(bits);
-        assert_walk(&plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &query)).await, &query);
+        assert_walk(
+            &plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &query, IdRange::default())).await,
+            &query,
+        );
     }
 }
 
@@ -226,7 +230,14 @@ async fn the_main_plans_are_these() {
     for (name, bits) in
         [("contacts by phone", 1), ("contacts by user id", 0b1000), ("contacts, search, next page", 0b110)]
     {
-        note(name, &plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &contact_query(bits))).await);
+        note(
+            name,
+            &plan(
+                &store,
+                contacts::page_statement(Dialect::Sqlite, 1, &contact_query(bits), IdRange::default()),
+            )
+            .await,
+        );
     }
     let backlog = (send_queue::queue_statement(), vec![1.into(), 1.into(), 2.into(), 1.into()]);
     note("the backlog", &plan(&store, backlog).await);

@@ -13,6 +13,8 @@ use super::plans::{
 use super::*;
 use crate::domain::identity::IdentifierKey;
 use crate::domain::row_needs::RowNeeds;
+use crate::store::contact::IdRange;
+use crate::store::contact::search::{SearchBoundary, index_statement};
 use crate::store::dialect::Dialect;
 use crate::store::engine::SqlArg;
 use crate::store::{
@@ -186,10 +188,20 @@ async fn faults_of_pages(c: &mut PgConnection, account: i64) -> Vec<String> {
     }
     for bits in 0..1 << 4 {
         let query = contact_query(bits);
-        let statement = contacts::page_statement(Dialect::Postgres, account, &query);
+        let statement = contacts::page_statement(Dialect::Postgres, account, &query, IdRange::default());
         found.extend(faults_of(c, &format!("{query:?}"), statement).await);
     }
     found
+}
+
+#[tokio::test]
+async fn a_search_walks_its_index() {
+    let (mut connection, _guard) = filled().await;
+    let boundary = SearchBoundary { id: ContactId::from_bits(u128::MAX), row: 0 };
+    let statement = index_statement(Dialect::Postgres, 1, "budi", boundary, 26).unwrap().unwrap();
+    for plan in plans(&mut connection, &statement).await {
+        assert!(plan.to_string().contains("\"contacts_search\""), "{plan}");
+    }
 }
 
 fn raw_item_statements(account: i64) -> [(&'static str, String, Vec<SqlArg>); 3] {
