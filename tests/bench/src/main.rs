@@ -17,6 +17,7 @@ mod latency_histogram;
 mod load;
 mod merges;
 mod millis;
+mod neighbours;
 mod paced;
 mod polls;
 mod receiver;
@@ -87,6 +88,8 @@ enum Scene {
     HookRuns,
     /// A hook beside another tenant's that computes all the time.
     HookNeighbours,
+    /// A quiet tenant beside one that takes what it can get.
+    Neighbours,
     /// Memory of many small accounts.
     Resident,
     /// First page of a huge account.
@@ -222,6 +225,9 @@ async fn run_scenes(args: BenchArgs) -> anyhow::Result<()> {
     }
     if wanted(Scene::HookNeighbours) {
         hook_neighbours::play(&mut bench).await?;
+    }
+    if wanted(Scene::Neighbours) {
+        neighbours::play(&mut bench).await?;
     }
     if wanted(Scene::Resident) {
         size::resident(&mut bench).await?;
