@@ -6,6 +6,7 @@ mod effects;
 mod erasures;
 mod key_rotation;
 mod log_follower;
+mod looks;
 mod ownership;
 mod polls;
 mod probe;

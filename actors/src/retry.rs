@@ -1,4 +1,4 @@
-//! Bounds of what is tried again, and the pause before it.
+//! Bounds of what is tried again, and the pauses before it and between steps.
 
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ pub(crate) const DECISIONS_MAX: usize = 16;
 
 /// Pause before the store is asked again.
 pub(crate) const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Pause between two steps of a long piece of work in the store, so that other writers go first.
+pub(crate) const STEP_PAUSE: Duration = Duration::from_millis(5);
 
 /// Waits for [`STORE_RETRY`]. Returns `false` when the server stops before that.
 pub(crate) async fn pause_for_retry(clock: &Clock, stopping: &CancellationToken) -> bool {

@@ -64,7 +64,10 @@ impl OpenApiDocument {
     }
 
     /// Returns Swagger UI's page up to the body: its script and its style, both inline.
-    #[expect(clippy::unused_self, reason = "the page is the document's, whoever writes its head")]
+    #[expect(
+        clippy::unused_self,
+        reason = "the page is the document's, even where its head is written elsewhere"
+    )]
     pub(crate) fn swagger_ui_head(&self) -> String {
         let page = OpenApiService::new((), TITLE, "").swagger_ui_html();
         let head = page.rsplit_once("<div id=\"ui\"></div>").map_or(page.as_str(), |(head, _script)| head);

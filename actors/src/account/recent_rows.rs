@@ -86,8 +86,10 @@ impl AccountIndex {
     /// Forgets a message that was removed.
     pub(super) fn forget_message(&mut self, id: MessageId) {
         for rows in [&mut self.young, &mut self.old] {
-            rows.messages.remove(&id);
-            rows.by_wamid.retain(|_, message| *message != id);
+            let wamid = rows.messages.remove(&id).and_then(|message| message.wamid.clone());
+            if let Some(wamid) = wamid {
+                rows.by_wamid.remove(&wamid_key(&wamid));
+            }
         }
     }
 
@@ -117,10 +119,10 @@ impl AccountIndex {
             let current = conversation.filter(|row| row.contact.identity.has_key(key));
             is_unanswered(current, |row| rows.put_conversation(row))
         });
-        // Items that were parked for a message were applied when it got its wamid, so a message known under
-        // that id has none.
         // A message that is known was not erased.
         needs.erased.retain(|key| is_unanswered(self.message_of(key), |_| rows.put_absent_erased(key)));
+        // Items that were parked for a message were applied when it got its wamid, so a message known under
+        // that id has none.
         needs.parked.retain(|wamid| is_unanswered(self.message_of(wamid), |_| rows.put_absent_parked(wamid)));
         needs.wamids.retain(|wamid| is_unanswered(self.message_of(wamid), |row| rows.put_message(row)));
         needs.messages.retain(|id| is_unanswered(self.recent_message(*id), |row| rows.put_message(row)));

@@ -2,8 +2,8 @@
 //!
 //! Invariants: one look at an account's effects is under way at a time, and effects are carried out in the
 //! order of the log. Waiting effects are in the store, so a crash loses nothing. The account itself ensures
-//! that none is carried out twice. Those of a suspended tenant wait. An effect costs a token of its tenant's write budget, as the same call by
-//! API would.
+//! that none is carried out twice. Those of a suspended tenant wait. An effect costs a token of its tenant's write
+//! budget, as the same call by API would.
 
 use std::sync::Arc;
 
@@ -15,7 +15,6 @@ use kabar_core::store::StoreError;
 use super::registry::AccountRegistry;
 use crate::account::{AccountEntry, LookRequests};
 use crate::error::AccountError;
-use crate::retry::pause_for_retry;
 use crate::tenants::{BudgetClass, OrganisationEntry};
 
 /// Most effects of one command.
@@ -33,37 +32,21 @@ impl AccountRegistry {
 
     /// Carries out the waiting effects of an account.
     async fn carry_out_all(&self, entry: &Arc<AccountEntry>) {
-        let (context, effects) = (self.context(), &self.0.effects);
-        let account = entry.current_account().number;
-        loop {
-            effects.note_look(account);
-            match self.carry_out_some(entry).await {
-                Ok(0) if effects.end_look(account) => return,
-                Ok(_) => {}
-                // The node that serves the account looks by itself.
-                Err(AccountError::Elsewhere) => return effects.abandon_look(account),
-                Err(error) => {
-                    let account_id = entry.current_account().id;
-                    tracing::warn!(account = %account_id, error = cause(&error), "effects held up");
-                    if !pause_for_retry(&context.clock, &context.stopping).await {
-                        return effects.abandon_look(account);
-                    }
-                }
-            }
-        }
+        self.repeat_looks(&self.0.effects, entry, "effects held up", || self.carry_out_some(entry)).await;
     }
 
-    async fn carry_out_some(&self, entry: &Arc<AccountEntry>) -> Result<usize, AccountError> {
+    /// Carries out some of the waiting effects; `false` when there are none.
+    async fn carry_out_some(&self, entry: &Arc<AccountEntry>) -> Result<bool, AccountError> {
         if entry.is_suspended() {
             // They wait, and are looked at when the tenant goes on.
-            return Ok(0);
+            return Ok(false);
         }
         let context = self.context();
         let account = entry.current_account();
         let waiting = context.store.pending_effects(account.number, BATCH).await;
         let waiting = waiting.map_err(|error| unread(&error))?;
         if waiting.is_empty() {
-            return Ok(0);
+            return Ok(false);
         }
         let organisation =
             self.0.directory.find_entry(account.organisation_id).ok_or(AccountError::Storage)?;
@@ -79,7 +62,7 @@ impl AccountRegistry {
             tracing::error!(account = %account.id, error = cause(&refusal), "effects refused");
         }
         context.metrics.hook_effects.inc_by(u64::try_from(count - refused).unwrap_or(0));
-        Ok(count)
+        Ok(true)
     }
 
     /// Translates an effect into a command for the account.

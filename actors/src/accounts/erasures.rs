@@ -16,10 +16,8 @@ use kabar_core::surroundings;
 use super::registry::AccountRegistry;
 use crate::account::{AccountEntry, LookRequests};
 use crate::error::AccountError;
-use crate::retry::pause_for_retry;
+use crate::retry::STEP_PAUSE;
 
-/// Pause between two steps, so that other writers go first.
-const STEP_PAUSE: Duration = Duration::from_millis(5);
 /// Time for which erasures go on once the server stops, so that a file that is closed in order holds nothing of a
 /// contact that was deleted.
 const LAST_STEPS: Duration = Duration::from_secs(10);
@@ -47,31 +45,14 @@ impl AccountRegistry {
 
     async fn erase_all(&self, entry: &Arc<AccountEntry>) {
         let (context, erasures) = (self.context(), &self.0.erasures);
-        let account = entry.current_account().number;
+        let looks = self.repeat_looks(erasures, entry, "erasure held up", || self.erase_next(entry));
         let last_steps = async {
             context.stopping.cancelled().await;
             surroundings::sleep(LAST_STEPS).await;
         };
-        tokio::pin!(last_steps);
-        loop {
-            erasures.note_look(account);
-            let erased = tokio::select! {
-                erased = self.erase_next(entry) => erased,
-                () = &mut last_steps => return erasures.abandon_look(account),
-            };
-            match erased {
-                Ok(false) if erasures.end_look(account) => return,
-                Ok(_) => {}
-                // The node that serves the account looks by itself.
-                Err(AccountError::Elsewhere) => return erasures.abandon_look(account),
-                Err(error) => {
-                    let account_id = entry.current_account().id;
-                    tracing::warn!(account = %account_id, error = cause(&error), "erasure held up");
-                    if !pause_for_retry(&context.clock, &context.stopping).await {
-                        return erasures.abandon_look(account);
-                    }
-                }
-            }
+        tokio::select! {
+            () = looks => {}
+            () = last_steps => erasures.abandon_look(entry.current_account().number),
         }
     }
 

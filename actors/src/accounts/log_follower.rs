@@ -18,7 +18,7 @@ pub(super) struct LogFollower {
     pub(super) fresh_until_ms: AtomicU64,
     /// Held by the request that reads the changes.
     pub(super) asking: tokio::sync::Mutex<()>,
-    /// What this node knows of a rotation of keys.
+    /// Rotation of keys, as this node knows it.
     pub(super) rotation: tokio::sync::Mutex<RotationState>,
     /// Held by the request that rotates keys.
     pub(super) rotating: tokio::sync::Mutex<()>,

@@ -14,10 +14,8 @@ use kabar_core::surroundings;
 
 use super::registry::AccountRegistry;
 use crate::error::AccountError;
-use crate::retry::pause_for_retry;
+use crate::retry::{STEP_PAUSE, pause_for_retry};
 
-/// Pause between two steps, so that other writers go first.
-const STEP_PAUSE: Duration = Duration::from_millis(5);
 /// Time after which no node writes for an organisation that was deleted.
 const ALL_HEARD: Duration = Duration::from_secs(3);
 /// Age from which another node's removal is taken for abandoned.
@@ -86,12 +84,8 @@ impl AccountRegistry {
     /// Goes on with removals that were left since before the last stop, or by a dead node.
     pub(super) async fn resume_removals(&self, at_start: bool) -> Result<(), AccountError> {
         let context = self.context();
-        let now = context.clock.read_now();
-        let before = if at_start && !self.is_clustered() {
-            now.plus_duration(ABANDONED)
-        } else {
-            now.minus_duration(ABANDONED)
-        };
+        let others_may_remove = !at_start || self.is_clustered();
+        let before = others_may_remove.then(|| context.clock.read_now().minus_duration(ABANDONED));
         let left = context.store.unremoved_organisations(before).await;
         for id in left.map_err(|error| unwritten(&error))? {
             let remover = self.clone();

@@ -1,4 +1,4 @@
-//! What a listener serves: everything, or only what looks after the server.
+//! The surface that a listener serves: everything, or only what looks after the server.
 //!
 //! Invariant: every listener answers through the one gateway.
 

@@ -207,7 +207,7 @@ impl From<AuthFailure> for ApiError {
             }
             AuthFailure::Suspended => Self::new(
                 ErrorCode::OrganizationSuspended,
-                "this organization is suspended; ask whoever runs the server",
+                "this organization is suspended; ask the operator of the server",
             ),
             AuthFailure::Expired => {
                 Self::new(ErrorCode::ExpiredApiKey, "this API key has expired; ask for a new one")

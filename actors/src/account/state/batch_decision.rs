@@ -92,7 +92,6 @@ impl AccountState {
         mut needs: RowNeeds,
         rows: &mut LoadedRows,
     ) -> Result<(), StoreError> {
-        self.index.answer_known(&view.conversations, &mut needs, rows);
         if !self.parts.has_parked {
             for wamid in std::mem::take(&mut needs.parked) {
                 rows.put_absent_parked(&wamid);
@@ -103,6 +102,7 @@ impl AccountState {
                 rows.put_absent_erased(&key);
             }
         }
+        self.index.answer_known(&view.conversations, &mut needs, rows);
         if !needs.is_empty() {
             let store = &self.context().store;
             rows.merge_rows(store.load_rows(view.account.number, &needs, &view.erasing).await?);

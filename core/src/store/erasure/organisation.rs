@@ -123,16 +123,17 @@ impl Store {
         Ok(!self.read_for_server().fetch_rows(sql, vec![id.to_string().into()]).await?.is_empty())
     }
 
-    /// Returns organisations that were deleted before this instant, and of which rows may be left.
+    /// Returns deleted organisations of which rows may be left: those deleted before this instant, or all.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn unremoved_organisations(
         &self,
-        before: Timestamp,
+        before: Option<Timestamp>,
     ) -> Result<Vec<OrganisationId>, StoreError> {
         let sql = "SELECT id FROM organisations WHERE deleted_at < $1 AND removed_at IS NULL ORDER BY id";
-        let rows = self.read_for_server().fetch_rows(sql, vec![before.millis().into()]).await?;
+        let args = vec![before.map_or(i64::MAX, Timestamp::millis).into()];
+        let rows = self.read_for_server().fetch_rows(sql, args).await?;
         let read = |row: &crate::store::engine::EngineRow| {
             let id = row.read_fields("organisations").take_text()?;
             RowPlace { table: "organisations", id: &id }.check_value("id", OrganisationId::parse(&id).ok())

@@ -47,7 +47,7 @@ struct ExportedMessage {
     events: Vec<EventBody>,
 }
 
-/// What comes next.
+/// Next part of an export.
 enum ExportPart {
     Head,
     Messages(Option<MessageId>),

@@ -1,4 +1,4 @@
-//! What WhatsApp sent about one message, as it came.
+//! Everything that WhatsApp sent about one message, as it came.
 
 use std::sync::Arc;
 
