@@ -45,6 +45,35 @@ impl Dialect {
         self.with_rows(bulk, &self.array_rows(bulk, 1), 1)
     }
 
+    /// Returns a text that runs all of these statements, each over the rows of an argument of its own, in this
+    /// order. The first is a fence: it returns the numbers of the accounts with rows that may be written, and so
+    /// does the whole.
+    ///
+    /// PostgreSQL runs one statement. Of the others it writes only rows of these accounts; none sees the writes of
+    /// the others, and no row may be written twice. SQLite runs one after another, and writes all rows: the caller
+    /// rolls back if an account does not pass.
+    pub(super) fn fenced_text(self, fence: &BulkStatement, others: &[&BulkStatement]) -> String {
+        let first = self.bulk_text(fence);
+        let others = (2..).zip(others);
+        match self {
+            Self::Sqlite => others.fold(first, |sql, (argument, bulk)| {
+                let rows = self.array_rows(bulk, argument);
+                format!("{sql}; {}", self.with_rows(bulk, &rows, argument))
+            }),
+            Self::Postgres => {
+                let mut sql = format!("WITH passed AS ({first})");
+                for (argument, bulk) in others {
+                    let rows = self.array_rows(bulk, argument);
+                    let passing = format!(
+                        "(SELECT r.* FROM {rows} WHERE r.account IN (SELECT number FROM passed)) AS r"
+                    );
+                    sql = format!("{sql}, w{argument} AS ({})", self.with_rows(bulk, &passing, argument));
+                }
+                format!("{sql} SELECT number FROM passed")
+            }
+        }
+    }
+
     /// Returns the text with these rows, which are those of the JSON array in this argument.
     fn with_rows(self, bulk: &BulkStatement, rows: &str, argument: usize) -> String {
         let mut text = String::new();
@@ -155,23 +184,6 @@ impl Dialect {
     }
 }
 
-/// Joins all of these statements into one, in PostgreSQL's SQL: only PostgreSQL can write to several tables
-/// with one statement.
-///
-/// The first returns the numbers of the accounts with rows that may be written, and so does the whole. Of the
-/// others only rows of these accounts are written. Each reads its rows from an argument of its own, in this
-/// order. None sees the writes of the others, and no row may be written twice.
-pub(super) fn at_once(fence: &BulkStatement, others: &[&BulkStatement]) -> String {
-    let dialect = Dialect::Postgres;
-    let mut sql = format!("WITH passed AS ({})", dialect.bulk_text(fence));
-    for (argument, bulk) in (2..).zip(others) {
-        let rows = dialect.array_rows(bulk, argument);
-        let rows = format!("(SELECT r.* FROM {rows} WHERE r.account IN (SELECT number FROM passed)) AS r");
-        sql = format!("{sql}, w{argument} AS ({})", dialect.with_rows(bulk, &rows, argument));
-    }
-    format!("{sql} SELECT number FROM passed")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_that_hang_on_a_fence_become_one() {
+    fn statements_that_hang_on_a_fence_become_one_text() {
         let fence = BulkStatement {
             text: "UPDATE f FROM {rows} RETURNING number",
             columns: &[("n", ColumnKind::Int)],
@@ -218,7 +230,13 @@ mod tests {
             columns: &[("account", ColumnKind::Int)],
         };
         assert_eq!(
-            at_once(&fence, &[&bulk]),
+            Dialect::Sqlite.fenced_text(&fence, &[&bulk]),
+            "UPDATE f FROM (SELECT value->>'n' AS n FROM jsonb_each($1)) AS r RETURNING number; \
+             INSERT INTO t (a) SELECT r.account FROM \
+             (SELECT value->>'account' AS account FROM jsonb_each($2)) AS r WHERE true"
+        );
+        assert_eq!(
+            Dialect::Postgres.fenced_text(&fence, &[&bulk]),
             "WITH passed AS (UPDATE f FROM json_to_recordset($1::json) AS r(n bigint) RETURNING number), \
              w2 AS (INSERT INTO t (a) SELECT r.account FROM \
              (SELECT r.* FROM json_to_recordset($2::json) AS r(account bigint) \

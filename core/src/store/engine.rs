@@ -29,7 +29,7 @@ pub(super) use self::page_scrub::NOTE_REMNANTS;
 pub(super) use self::sql_arg::{LateText, SqlArg};
 use self::statement_name::StatementName;
 use super::StoreError;
-use super::dialect::{BulkStatement, Dialect, at_once};
+use super::dialect::{BulkStatement, Dialect};
 use crate::fair_bound::{FairBound, PermitHolder};
 use crate::surroundings::{AwaitKind, wait_for};
 
@@ -302,8 +302,8 @@ impl WriteConnection {
         self.run_statement(self.dialect().bulk_text(bulk), vec![array.into()]).await
     }
 
-    /// Runs a fence and its dependent statements as one statement, each over the rows of its own JSON array;
-    /// see [`at_once`].
+    /// Runs a fence and its dependent statements with one text, each over the rows of its own JSON array; see
+    /// [`Dialect::fenced_text`].
     pub(super) async fn run_fenced(
         &mut self,
         fence: &BulkStatement,
@@ -312,7 +312,7 @@ impl WriteConnection {
         arrays: Vec<String>,
     ) -> Result<Vec<EngineRow>, sqlx::Error> {
         let args = std::iter::once(passing).chain(arrays).map(SqlArg::from).collect();
-        self.run_statement(at_once(fence, others), args).await
+        self.run_statement(self.dialect().fenced_text(fence, others), args).await
     }
 
     /// Begins a transaction that writes.
