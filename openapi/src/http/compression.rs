@@ -87,14 +87,8 @@ struct CodingWeights {
 
 impl CodingWeights {
     fn add_weight(&mut self, item: &str) {
-        let mut parts = item.split(';');
-        let name = parts.next().unwrap_or_default().trim();
-        let weight = parts.find_map(|part| {
-            let (key, value) = part.split_once('=')?;
-            key.trim().eq_ignore_ascii_case("q").then(|| parse_weight(value.trim()))
-        });
-        // A weight that cannot be parsed counts as 0.
-        let weight = Some(weight.map_or(1000, Option::unwrap_or_default));
+        let (name, weight) = weight_of_item(item);
+        let weight = Some(weight);
         if name == "*" {
             self.others = weight;
         } else if name.eq_ignore_ascii_case("identity") {
@@ -121,6 +115,18 @@ impl CodingWeights {
 fn is_named(name: &str, coding: ContentCoding) -> bool {
     name.eq_ignore_ascii_case(coding.as_str())
         || (coding == ContentCoding::Gzip && name.eq_ignore_ascii_case("x-gzip"))
+}
+
+/// Splits an item of a list like `Accept` into its name and its weight in thousandths (RFC 9110, 12.4.2). A weight that
+/// cannot be parsed counts as 0.
+pub(super) fn weight_of_item(item: &str) -> (&str, u16) {
+    let mut parts = item.split(';');
+    let name = parts.next().unwrap_or_default().trim();
+    let weight = parts.find_map(|part| {
+        let (key, value) = part.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("q").then(|| parse_weight(value.trim()))
+    });
+    (name, weight.map_or(1000, Option::unwrap_or_default))
 }
 
 /// Parses a weight: `0`, `0.5`, `1.000` (RFC 9110, 12.4.2).

@@ -17,6 +17,7 @@ use tracing::Span;
 use tracing::field::{Empty, display};
 
 use super::compression::ContentCoding;
+use super::problem::ErrorForm;
 use super::route::{Route, SurfaceScope};
 use super::sender::RequestSender;
 use crate::http::access::{OperatorCaller, RequestSource};
@@ -29,6 +30,7 @@ pub(super) struct RequestContext {
     pub(super) head_only: bool,
     pub(super) waits: bool,
     pub(super) encoding: Option<ContentCoding>,
+    pub(super) error_form: ErrorForm,
     pub(super) origin: Option<HeaderValue>,
     pub(super) admitted: Option<AdmittedTenant>,
     pub(super) operator: Option<OperatorCaller>,
@@ -78,6 +80,7 @@ impl RequestContext {
             head_only,
             waits: WaitPreference::from_headers(request.headers()).is_some(),
             encoding: ContentCoding::from_headers(request.headers()),
+            error_form: ErrorForm::from_headers(request.headers()),
             origin,
             admitted: None,
             operator: None,

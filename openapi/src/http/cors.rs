@@ -15,8 +15,8 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer");
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Allow, Cache-Status, ETag, Idempotent-Replayed, Preference-Applied, Retry-After, X-RateLimit-Limit, \
-     X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id",
+    "Allow, Cache-Status, ETag, Idempotent-Replayed, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, \
+     X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id",
 );
 /// Time in seconds for which a browser may cache a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");

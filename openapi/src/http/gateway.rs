@@ -316,7 +316,7 @@ impl Gateway {
             tracing::debug!(took_us = began.elapsed().as_micros(), "answered");
         }
         if is_foreign {
-            super::response::settle_budget(&mut visit, &mut response);
+            super::response::settle_budget(&self.app, &mut visit, &mut response);
             return response;
         }
         super::response::finish_response(&self.app, visit, response).await

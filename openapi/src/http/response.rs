@@ -9,16 +9,18 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use kabar_actors::RenderedPage;
 use poem::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-    VARY, WWW_AUTHENTICATE,
+    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+    RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use poem::http::{HeaderMap, StatusCode};
 use poem::{Body, Response};
 use serde::Serialize;
 
+use super::budget_fields::write_budget;
 use super::compression;
 use super::compression::ContentCoding;
 use super::context::{AdmittedTenant, RequestContext};
+use super::problem::{ErrorForm, PROBLEM_JSON, problem_body};
 use super::{cors, gzip};
 use crate::app::AppState;
 use crate::http::access::AccessClass;
@@ -27,9 +29,6 @@ use crate::rest::error::{ApiError, ErrorParts};
 use crate::rest::poll::VARIES;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
@@ -75,12 +74,15 @@ pub(super) async fn finish_response(
     let body = if streamed { Bytes::new() } else { close_body(&visit, &mut response).await };
     let status = response.status();
     count_response(app, status);
-    settle_budget(&mut visit, &mut response);
+    settle_budget(app, &mut visit, &mut response);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_maybe_shared(visit.request_id) {
         headers.insert(REQUEST_ID, id);
     }
     write_guards(headers, visit.route.access);
+    if status.is_client_error() || status.is_server_error() {
+        headers.append(VARY, HeaderValue::from(ACCEPT));
+    }
     if let Some(origin) = visit.origin {
         cors::allow_origin(headers, origin);
     }
@@ -137,14 +139,18 @@ async fn close_body(visit: &RequestContext, response: &mut Response) -> Bytes {
     }
     if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, JSON);
         if let Some(seconds) = refusal.retry_after_s() {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         if refusal.code().status() == StatusCode::UNAUTHORIZED && visit.route.access != AccessClass::Open {
             headers.insert(WWW_AUTHENTICATE, BEARER);
         }
-        return error_body(&refusal, &visit.request_id);
+        let (kind, body) = match visit.error_form {
+            ErrorForm::Envelope => (JSON, error_body(&refusal, &visit.request_id)),
+            ErrorForm::Problem => (PROBLEM_JSON, problem_body(&refusal, &visit.request_id)),
+        };
+        headers.insert(CONTENT_TYPE, kind);
+        return body;
     }
     response.take_body().into_bytes().await.unwrap_or_default()
 }
@@ -162,15 +168,12 @@ fn count_response(app: &AppState, status: StatusCode) {
 }
 
 /// Shows the budget in the headers of a response, and refunds the token of a 304.
-pub(super) fn settle_budget(visit: &mut RequestContext, response: &mut Response) {
+pub(super) fn settle_budget(app: &AppState, visit: &mut RequestContext, response: &mut Response) {
     let Some(AdmittedTenant { caller, class, quote: Some(quote) }) = &mut visit.admitted else { return };
     if response.status() == StatusCode::NOT_MODIFIED && !visit.waits {
         *quote = caller.organisation.give_back(*class);
     }
-    let headers = response.headers_mut();
-    headers.insert(LIMIT, quote.limit.into());
-    headers.insert(REMAINING, quote.remaining.into());
-    headers.insert(RESET, quote.reset_at_s.into());
+    write_budget(response.headers_mut(), *class, *quote, app.clock.read_now());
 }
 
 /// Adds `Cache-Control` and `Vary`, so that no cache gives a response of one caller to another.

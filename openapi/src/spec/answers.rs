@@ -109,6 +109,8 @@ fn add_headers(access: AccessClass, status: &str, response: &mut Map<String, Val
             ("X-RateLimit-Limit", "RateLimitLimit"),
             ("X-RateLimit-Remaining", "RateLimitRemaining"),
             ("X-RateLimit-Reset", "RateLimitReset"),
+            ("RateLimit", "RateLimit"),
+            ("RateLimit-Policy", "RateLimitPolicy"),
         ]);
     }
     match status {
@@ -133,6 +135,14 @@ pub(super) fn add_components(root: &mut Map<String, Value>) {
         "RateLimitLimit": header("Tokens that the budget holds: requests per minute.", &whole),
         "RateLimitRemaining": header("Whole tokens left.", &whole),
         "RateLimitReset": header("Unix seconds at which the budget is full again, rounded up.", &whole),
+        "RateLimit": header(
+            "The budget in the IETF's form: its name, `r` whole tokens left, `t` seconds until it is full again.",
+            &text,
+        ),
+        "RateLimitPolicy": header(
+            "The budget's rule in the IETF's form: its name, `q` tokens in `w` seconds.",
+            &text,
+        ),
         "RetryAfter": header("Seconds after which to try again.", &whole),
         "Authenticate": header("Always `Bearer`.", &text),
     });

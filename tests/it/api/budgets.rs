@@ -6,10 +6,18 @@ use serde_json::json;
 
 use crate::harness::{Answer, NOON, TestServer, from, until};
 
-/// `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
+/// `X-RateLimit-Limit`, `-Remaining`, `-Reset`, which the fields of the IETF's draft repeat.
 fn quote(answer: &Answer) -> (i64, i64, i64) {
     let number = |name| answer.number(name);
-    (number("X-RateLimit-Limit"), number("X-RateLimit-Remaining"), number("X-RateLimit-Reset"))
+    let (limit, remaining) = (number("X-RateLimit-Limit"), number("X-RateLimit-Remaining"));
+    let state = answer.must("RateLimit");
+    let (budget, rest) = state.split_once(';').unwrap();
+    assert!(["\"read\"", "\"write\""].contains(&budget), "{state}");
+    let wait = rest.strip_prefix(&format!("r={remaining};t=")).unwrap_or_else(|| panic!("{state}"));
+    let is_full = remaining == limit;
+    assert_eq!(wait.parse::<u64>().unwrap() == 0, is_full, "{state}");
+    assert_eq!(answer.must("RateLimit-Policy"), format!("{budget};q={limit};w=60"));
+    (limit, remaining, number("X-RateLimit-Reset"))
 }
 
 #[tokio::test]

@@ -23,6 +23,36 @@ async fn unknown_routes_are_told_in_the_envelope_with_and_without_a_key() {
 }
 
 #[tokio::test]
+async fn errors_are_problem_details_for_clients_that_ask_for_them() {
+    let server = TestServer::start().await;
+    let tenant = server.tenant().await;
+    let path = tenant.path("conversations?limit=0");
+    let asks = [("Accept", "application/json, application/problem+json;q=0.9")];
+    let problem = tenant.api.get_with(&path, &asks).await;
+    assert_eq!((problem.status, problem.must("Content-Type").as_str()), (400, "application/problem+json"));
+    let envelope = tenant.api.get_with(&path, &[("Accept", "application/json, */*")]).await;
+    envelope.refused(400, "invalid_limit");
+    assert_eq!(envelope.must("Content-Type"), "application/json");
+    for answer in [&problem, &envelope] {
+        assert!(answer.headers.get_all("Vary").iter().any(|value| value == "accept"), "{answer:?}");
+    }
+    let (body, error) = (problem.json(), &envelope.json()["error"]);
+    assert_eq!(
+        (&body["type"], &body["status"], &body["request_id"]),
+        (&json!("urn:kabar:error:invalid_limit"), &json!(400), &json!(problem.must("X-Request-Id")))
+    );
+    assert_eq!(
+        (&body["detail"], &body["code"], &body["param"]),
+        (&error["message"], &error["code"], &error["param"])
+    );
+    // An answer without an error is what it always is.
+    tenant.api.get_with(&tenant.path("conversations"), &asks).await.is(200);
+    // Before a key is looked at, too.
+    let problem = server.anyone.get_with("/v1/me", &asks).await;
+    assert_eq!((problem.status, &problem.json()["code"]), (401, &json!("missing_api_key")));
+}
+
+#[tokio::test]
 async fn methods_that_a_path_does_not_take_are_told_which_it_takes() {
     let server = TestServer::start().await;
     let tenant = server.tenant().await;

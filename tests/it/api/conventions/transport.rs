@@ -5,8 +5,15 @@ use serde_json::json;
 use crate::harness::{Answer, TestServer, from};
 
 /// Headers that may differ from call to call.
-const VOLATILE: [&str; 6] =
-    ["x-request-id", "date", "cache-status", "x-ratelimit-remaining", "x-ratelimit-reset", "content-length"];
+const VOLATILE: [&str; 7] = [
+    "x-request-id",
+    "date",
+    "cache-status",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "ratelimit",
+    "content-length",
+];
 
 fn lasting(answer: &Answer) -> Vec<(String, String)> {
     let headers = answer.headers.iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
