@@ -9,7 +9,7 @@ mod secrets;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::simulator::SimulateArgs;
 
@@ -34,6 +34,17 @@ pub struct CliArgs {
     pub command: Option<CliCommand>,
 }
 
+/// Versions of OpenAPI in which the document is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OpenApiVersion {
+    /// 3.0.3, which every generator reads.
+    #[value(name = "3.0")]
+    V30,
+    /// 3.1.0.
+    #[value(name = "3.1")]
+    V31,
+}
+
 /// Commands of kabar.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
@@ -47,6 +58,9 @@ pub enum CliCommand {
     Migrate,
     /// Print the OpenAPI document.
     Openapi {
+        /// Version of OpenAPI.
+        #[arg(long, value_enum, default_value = "3.0")]
+        spec: OpenApiVersion,
         /// YAML instead of JSON.
         #[arg(long)]
         yaml: bool,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use kabar::cli::{self, CliArgs, CliCommand};
+use kabar::cli::{self, CliArgs, CliCommand, OpenApiVersion};
 use kabar::signals::{HangupAction, watch_signals};
 use kabar::{dev, logging, serve, simulator};
 use kabar_core::config::{ServerMode, SettingSources, Settings};
@@ -52,8 +52,12 @@ async fn run_command(cli: CliArgs) -> anyhow::Result<()> {
         CliCommand::Serve => serve::run_serve(sources).await,
         // Needs only the database and its keys.
         CliCommand::Migrate => migrate_database(&load(ServerMode::Dev)?).await,
-        CliCommand::Openapi { yaml } => {
-            print_text(&if yaml { kabar_openapi::yaml() } else { kabar_openapi::json() })
+        CliCommand::Openapi { spec, yaml } => {
+            let document = match spec {
+                OpenApiVersion::V30 => kabar_openapi::document().clone(),
+                OpenApiVersion::V31 => kabar_openapi::document().to_version_3_1(),
+            };
+            print_text(&if yaml { document.yaml() } else { document.json().to_owned() })
         }
         // Needs only the address.
         CliCommand::Health => {

@@ -19,5 +19,5 @@ pub use app::{
 };
 pub use http::surface::HttpSurface;
 pub use rest::render::ResponseRenderer;
-pub use routes::{json, service, yaml};
+pub use routes::{document, service};
 pub use v1::send::MessageDrafts;

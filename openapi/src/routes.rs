@@ -42,14 +42,8 @@ fn build_operations(app: &Arc<AppState>) -> BoxEndpoint<'static> {
     OpenApiService::new(operations, "kabar", env!("CARGO_PKG_VERSION")).into_endpoint().boxed()
 }
 
-/// Returns the OpenAPI document as JSON, in its committed form.
+/// Returns the OpenAPI document in its committed form, 3.0.3.
 #[must_use]
-pub fn json() -> String {
-    DOCUMENT.json().to_owned()
-}
-
-/// Returns the OpenAPI document as YAML.
-#[must_use]
-pub fn yaml() -> String {
-    DOCUMENT.yaml()
+pub fn document() -> &'static OpenApiDocument {
+    &DOCUMENT
 }

@@ -140,6 +140,9 @@ impl SitePages {
             SitePage::new(Resource::JsonDocument.path_template(), "application/json", || {
                 document.json().to_owned()
             }),
+            SitePage::new(Resource::Json31Document.path_template(), "application/json", || {
+                document.to_version_3_1().json().to_owned()
+            }),
             SitePage::new(Resource::YamlDocument.path_template(), "application/yaml", || document.yaml()),
             SitePage::new(Resource::DocsPage.path_template(), HTML, move || docs_page(document, filled)),
         ];

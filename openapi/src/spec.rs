@@ -2,13 +2,14 @@
 //!
 //! Invariant: `openapi.json` beside this crate's sources is this document; a test compares them. The
 //! polishing corrects what poem-openapi writes for generators and validators, and adds what the gateway does
-//! to every response. The version is 3.0.3 because some generators cannot read 3.1.
+//! to every response. The version is 3.0.3 because some generators cannot read 3.1; the same is there in the form of 3.1.
 
 mod answers;
 pub(crate) mod credential_rows;
 mod enumerations;
 pub(crate) mod example_rows;
 mod examples;
+mod openapi_3_1;
 mod polish;
 mod requests;
 mod schemas;
@@ -32,7 +33,7 @@ const TITLE: &str = "kabar";
 
 /// The polished document.
 #[derive(Debug, Clone)]
-pub(crate) struct OpenApiDocument {
+pub struct OpenApiDocument {
     value: Value,
     json: String,
 }
@@ -54,13 +55,23 @@ impl OpenApiDocument {
     }
 
     /// Returns the document as JSON text.
-    pub(crate) fn json(&self) -> &str {
+    #[must_use]
+    pub fn json(&self) -> &str {
         &self.json
     }
 
     /// Returns the document as YAML text.
-    pub(crate) fn yaml(&self) -> String {
+    #[must_use]
+    pub fn yaml(&self) -> String {
         serde_norway::to_string(&self.value).unwrap_or_default()
+    }
+
+    /// Returns the same document in the form of OpenAPI 3.1.
+    #[must_use]
+    pub fn to_version_3_1(&self) -> Self {
+        let value = openapi_3_1::convert_document(&self.value);
+        let json = format!("{value:#}\n");
+        Self { value, json }
     }
 
     /// Returns Swagger UI's page up to the body: its script and its style, both inline.

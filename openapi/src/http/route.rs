@@ -160,6 +160,7 @@ resources! {
     SandboxKeys: Open, Free, Json, ResponseOrigin::Site, ["docs" "sandbox"];
     GuidePage: Open, Free, Json, ResponseOrigin::Site, ["guides" {guide}];
     JsonDocument: Open, Free, Json, ResponseOrigin::Site, ["v1" "openapi.json"];
+    Json31Document: Open, Free, Json, ResponseOrigin::Site, ["v1" "openapi-3.1.json"];
     YamlDocument: Open, Free, Json, ResponseOrigin::Site, ["v1" "openapi.yaml"];
 
     Health: Open, Free, Json, ResponseOrigin::Operation, ["v1" "health"];

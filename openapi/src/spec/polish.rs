@@ -13,11 +13,12 @@ Self-hosted WhatsApp Business messaging. One connected number is an *account*, n
 `If-None-Match` and the answer is `304` until it would be different, at no cost to your budget. Add \
 `Prefer: wait=30` to be answered the moment it changes. A poll that starts after a write was acknowledged sees it.
 
-**Budgets.** Every answer to a valid key says what is left: `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
+**Budgets.** Every answer to a valid key says what is left: `X-RateLimit-Limit`, `-Remaining`, `-Reset`, and `RateLimit`.
 
 **Idempotency.** Any POST below `/v1` takes an `Idempotency-Key`, and is then safe to repeat for 24 hours.
 
-**Errors** have one shape; `type` and `code` are permanent, `message` is for people. Query parameters that are not \
+**Errors** have one shape; `type` and `code` are permanent, `message` is for people. \
+A request that accepts `application/problem+json` by name gets them as problem details (RFC 9457). Query parameters that are not \
 documented are ignored; those that are may be given once and never empty.";
 
 /// Tags in reading order.
@@ -67,7 +68,7 @@ pub(super) fn polish_document(raw: Value) -> Value {
 
 fn complete_info(info: &mut Map<String, Value>) {
     info.insert("description".to_owned(), DESCRIPTION.into());
-    info.insert("contact".to_owned(), json!({"name": "Whoever runs this server"}));
+    info.insert("contact".to_owned(), json!({"name": "The operator of this server"}));
     let licence = json!({"name": "MIT OR Apache-2.0", "url": "https://spdx.org/licenses/MIT.html"});
     info.insert("license".to_owned(), licence);
 }

@@ -42,6 +42,25 @@ fn the_committed_document_is_current() {
 }
 
 #[test]
+fn the_document_of_3_1_says_the_same_in_its_own_words() {
+    let (old, new) = (document(), document().to_version_3_1());
+    assert_eq!(operations(&old).len(), operations(&new).len());
+    assert!(new.value()["webhooks"]["event"]["post"].is_object() && new.value().get("x-webhooks").is_none());
+    let count = |document: &OpenApiDocument, wanted: &str| {
+        let mut found = 0;
+        visit(document.value(), &mut |key, value| {
+            let is_null = matches!(value, Value::Array(kinds) if kinds.last().is_some_and(|kind| kind == "null"))
+                || value == "null";
+            found += usize::from(if wanted == "null" { key == "type" && is_null } else { key == wanted });
+        });
+        found
+    };
+    assert!(count(&old, "nullable") > 100);
+    assert_eq!((count(&new, "nullable"), count(&new, "null")), (0, count(&old, "nullable")));
+    assert_eq!(count(&new, "$ref"), count(&old, "$ref"));
+}
+
+#[test]
 fn no_operation_is_lost() {
     let document = document();
     let told: BTreeSet<_> = operations(&document).into_iter().map(|(name, _)| name).collect();

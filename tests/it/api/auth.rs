@@ -25,7 +25,9 @@ async fn without_a_key_nothing_of_v1_answers_but_health_and_the_document() {
         assert_eq!(answer.header("X-RateLimit-Limit"), None, "nobody's budget is quoted to a stranger");
         server.anyone.post(&path, &json!({})).await.refused(401, "missing_api_key");
     }
-    for path in ["/v1/health", "/v1/openapi.json", "/v1/openapi.yaml", "/docs", "/readyz"] {
+    for path in
+        ["/v1/health", "/v1/openapi.json", "/v1/openapi-3.1.json", "/v1/openapi.yaml", "/docs", "/readyz"]
+    {
         server.anyone.get(path).await.is(200);
     }
 }

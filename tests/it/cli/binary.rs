@@ -76,11 +76,17 @@ async fn health_tells_by_its_exit_code_whether_the_server_is_ready() {
 
 #[tokio::test]
 async fn the_document_is_printed_as_it_is_served() {
-    let printed = kabar(&["openapi"], &[]).await;
-    assert!(printed.status.success());
-    let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
     let server = crate::harness::TestServer::start().await;
-    assert_eq!(server.anyone.get("/v1/openapi.json").await.json(), printed);
+    for (arguments, path, version) in [
+        (&["openapi"][..], "/v1/openapi.json", "3.0.3"),
+        (&["openapi", "--spec", "3.1"], "/v1/openapi-3.1.json", "3.1.0"),
+    ] {
+        let printed = kabar(arguments, &[]).await;
+        assert!(printed.status.success());
+        let printed: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+        assert_eq!(printed["openapi"], version);
+        assert_eq!(server.anyone.get(path).await.is(200).json(), printed);
+    }
 }
 
 #[tokio::test]
