@@ -115,7 +115,7 @@ async fn process(database: &Postgres, folder: &std::path::Path, at: SocketAddr, 
     let settings = [
         ("KABAR_CLUSTER__ADDRESS", address.as_str()),
         ("KABAR_CLUSTER__LEASE_SECONDS", LEASE_SECONDS),
-        ("KABAR_WHATSAPP__SETTLE_SECONDS", "3"),
+        ("KABAR_WHATSAPP__SETTLE_SECONDS", "20"),
     ];
     Child::start_at(at, folder, &database.url(), graph, &settings).await
 }
