@@ -27,6 +27,7 @@ mod sends;
 mod size;
 mod stage;
 mod stand_in;
+mod strangers;
 mod waits;
 mod webhooks;
 mod wire;
@@ -88,7 +89,7 @@ enum Scene {
     HookRuns,
     /// A hook beside another tenant's that computes all the time.
     HookNeighbours,
-    /// A quiet tenant beside one that takes what it can get.
+    /// A quiet tenant beside strangers, and beside a tenant that takes what it can get.
     Neighbours,
     /// Memory of many small accounts.
     Resident,

@@ -1,5 +1,5 @@
-//! What one tenant costs another that shares a server with it: by searches, held polls, uploads, and webhooks to a
-//! receiver that does not answer.
+//! What strangers, and one tenant, cost another tenant of the server: by connections without a key; by searches, held
+//! polls, uploads, and webhooks to a receiver that does not answer.
 //!
 //! Invariants: the quiet tenant asks at a fixed rate, and does the same alone and beside each neighbour; alone and
 //! beside follow each other for each neighbour, so that a machine that changes meanwhile changes both. The loud tenant
@@ -24,6 +24,7 @@ use super::report::{Figure, Goal, millis};
 use super::seed::{Seat, Seeder};
 use super::sends::inbound;
 use super::stage::{Stage, Tenant};
+use super::strangers::StrangerHabit;
 use super::wire::{self, Connection};
 
 /// Contacts of the loud tenant, which it searches.
@@ -42,6 +43,10 @@ const HELD_POLLS: &str = "32";
 const UPLOAD_BYTES: usize = 8 << 20;
 /// Messages a second to the loud tenant, each for a receiver that does not answer.
 const LOUD_EVENTS_PER_SECOND: u32 = 200;
+/// Memory that strangers may cost.
+const STRANGERS_MIB_MAX: f64 = 64.0;
+/// Memory that one tenant may cost.
+const TENANT_MIB_MAX: f64 = 256.0;
 /// Time that a neighbour is at it before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 
@@ -78,9 +83,13 @@ pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     let duration = bench.duration;
     let scene =
         Scene { stage: &stage, server: &server, loud: &loud, quiet_seat, loud_seat, conversation, duration };
-    scene.compare(bench, "searches", scene.searches()).await?;
-    scene.compare(bench, "held polls", scene.held_polls().await?).await?;
-    scene.compare(bench, "uploads", scene.uploads().await?).await?;
+    for habit in StrangerHabit::ALL {
+        let load = habit.start_load(server.address);
+        scene.compare(bench, &format!("strangers' {}", habit.name()), STRANGERS_MIB_MAX, load).await?;
+    }
+    scene.compare(bench, "a tenant's searches", TENANT_MIB_MAX, scene.searches()).await?;
+    scene.compare(bench, "a tenant's held polls", TENANT_MIB_MAX, scene.held_polls().await?).await?;
+    scene.compare(bench, "a tenant's uploads", TENANT_MIB_MAX, scene.uploads().await?).await?;
     let receiver = Receiver::start(Manner::Hangs, Arc::new(|_| ())).await?;
     let body = json!({"url": receiver.url, "events": ["message.received"]}).to_string();
     loud.ask(&server, &loud.post("/v1/webhook_subscriptions", &body)).await?;
@@ -94,7 +103,7 @@ pub(super) async fn play(bench: &mut BenchRun) -> anyhow::Result<()> {
     let make = inbound(&scene.loud_seat);
     let mut load = JoinSet::new();
     load.spawn(async move { events.run(make).await.map(drop) });
-    scene.compare(bench, "slow webhooks", load).await?;
+    scene.compare(bench, "a tenant's slow webhooks", TENANT_MIB_MAX, load).await?;
     server.end().await
 }
 
@@ -200,9 +209,10 @@ impl Scene<'_> {
         &self,
         bench: &mut BenchRun,
         what: &str,
+        mib_max: f64,
         mut load: JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        writeln!(std::io::stderr(), "measuring: beside another tenant's {what}")?;
+        writeln!(std::io::stderr(), "measuring: beside {what}")?;
         tokio::time::sleep(WARM_UP).await;
         let beside = self.measure().await?;
         load.shutdown().await;
@@ -222,7 +232,7 @@ impl Scene<'_> {
             &format!("beside {what}: memory more"),
             more,
             "MiB",
-            Goal::AtMost(256.0),
+            Goal::AtMost(mib_max),
         ));
         Ok(())
     }
