@@ -37,6 +37,7 @@ guides! {
     "polling", false, "Polling", "The loop to copy, and what each way of being told costs";
     "contract", false, "Contract", "What clients may rely on, exactly";
     "drop-in", false, "Coming from Kirimdev", "What is the same, what is better, what is missing";
+    "switching", false, "Coming from Meta or Chatwoot", "Call by call, what takes its place";
     "webhooks", false, "Webhooks", "Be called, and know that it was this server";
     "hooks", false, "Hooks", "WebAssembly that runs where the events are";
     "simulator", false, "Simulator", "A WhatsApp to test against";
