@@ -12,6 +12,7 @@ use kabar_core::address_budget::AddressBudget;
 use kabar_core::clock::Clock;
 use kabar_core::domain::monotonic::MonotonicInstant;
 use kabar_core::metrics::Metrics;
+use kabar_core::surroundings;
 
 use crate::rest::error::{ApiError, ErrorCode};
 
@@ -21,6 +22,10 @@ const OPERATOR_REFUSALS_MAX: u32 = 20;
 const KEY_REFUSALS_MAX: u32 = 600;
 /// Shortest time between two log lines of one kind.
 const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Pause before a refusal beyond the budget, so that a connection asks once a second at most and costs the others
+/// next to nothing.
+pub(super) const REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Shortest time between two entries in the audit log: strangers must not fill the database.
 const ENTER_EVERY: Duration = Duration::from_mins(1);
@@ -103,10 +108,18 @@ impl AuthRefusals {
         record.sample_entry(self.clock.monotonic_now())
     }
 
-    /// Notes the refusal of a tenant's request. Returns the answer: the refusal, or 429 beyond the budget.
-    pub(super) fn note_key_refusal(&self, address: AddressBlock, refusal: ApiError) -> ApiError {
-        if !is_wrong_secret(&refusal) {
-            return refusal;
+    /// Notes the refusal of a tenant's request. Returns the answer: the refusal or, beyond the budget and after
+    /// [`REFUSAL_PAUSE`], 429.
+    pub(super) async fn refuse_key(&self, address: AddressBlock, refusal: ApiError) -> ApiError {
+        let Some(beyond) = self.note_key_refusal(address, &refusal) else { return refusal };
+        surroundings::sleep(REFUSAL_PAUSE).await;
+        beyond
+    }
+
+    /// Counts a wrong key, and returns the refusal beyond the budget.
+    fn note_key_refusal(&self, address: AddressBlock, refusal: &ApiError) -> Option<ApiError> {
+        if !is_wrong_secret(refusal) {
+            return None;
         }
         self.metrics.key_refusals.inc();
         let mut record = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +127,7 @@ impl AuthRefusals {
         if let Some(refused) = record.sample_line(self.clock.monotonic_now()) {
             tracing::warn!(%address, refused, "wrong API key");
         }
-        wait.map_or(refusal, |seconds| too_many_refusals("API keys", seconds))
+        wait.map(|seconds| too_many_refusals("API keys", seconds))
     }
 }
 

@@ -175,9 +175,10 @@ impl Gateway {
                 Err(refusal) => return Err(self.refuse_operator(visit, refusal).await),
             },
             AccessClass::Tenant => {
-                let caller = super::auth::admit_tenant(&self.app, request, visit)
-                    .await
-                    .map_err(|refusal| self.refusals.note_key_refusal(client, refusal))?;
+                let caller = match super::auth::admit_tenant(&self.app, request, visit).await {
+                    Ok(caller) => caller,
+                    Err(refusal) => return Err(self.refusals.refuse_key(client, refusal).await),
+                };
                 self.note_account(request, visit, &caller);
                 request.set_data(TenantCaller::new(caller, visit.source()));
             }

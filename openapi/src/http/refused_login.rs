@@ -4,10 +4,12 @@
 
 use kabar_core::domain::audit::{AuditAction, AuditTarget};
 use kabar_core::domain::principal::Principal;
+use kabar_core::surroundings;
 
+use super::auth_refusals::REFUSAL_PAUSE;
 use super::context::RequestContext;
 use super::gateway::Gateway;
-use crate::rest::error::ApiError;
+use crate::rest::error::{ApiError, ErrorCode};
 
 impl Gateway {
     /// Notes the refusal of a request to the operator's API, and returns the answer. One refused token a minute is entered
@@ -18,6 +20,9 @@ impl Gateway {
             let (action, target) = (AuditAction::OperatorLoginRefused, AuditTarget::SERVER);
             // An error is logged, and changes nothing for the client.
             let _entered = self.app.enter_audit(&origin, None, action, target).await;
+        }
+        if refusal.code() == ErrorCode::RateLimitExceeded {
+            surroundings::sleep(REFUSAL_PAUSE).await;
         }
         refusal
     }
