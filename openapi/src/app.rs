@@ -116,7 +116,7 @@ impl Default for BodyLimits {
             json_bytes: 256 * 1024,
             ingress_bytes: 3 * 1024 * 1024,
             component_bytes: 32 * 1024 * 1024,
-            unauthenticated_bytes: 64 * 1024 * 1024,
+            unauthenticated_bytes: 16 * 1024 * 1024,
         }
     }
 }

@@ -128,7 +128,7 @@ pub(super) const SETTINGS: &[SettingKey] = &[
     SettingKey::with_default("limits.queued_commands", "4096"),
     SettingKey::with_default("limits.body_bytes", "262144"),
     SettingKey::with_default("limits.ingress_bytes", "3145728"),
-    SettingKey::with_default("limits.unauthenticated_bytes", "67108864"),
+    SettingKey::with_default("limits.unauthenticated_bytes", "16777216"),
     SettingKey::with_default("limits.connections", "20000"),
     SettingKey::with_default("limits.connections_per_address", "10000"),
     SettingKey::with_default("limits.head_seconds", "30"),

@@ -72,12 +72,13 @@ pub(super) async fn read_body(request: &mut Request, rules: BodyRules<'_>) -> Re
         return Err(BodyError::Refused(ApiError::payload_too_large(rules.bytes_max)));
     }
     let chunks = request.take_body().into_bytes_stream();
-    let bytes = collect_chunks(chunks, announced, &rules).await?;
+    let bytes = collect_chunks(chunks, &rules).await?;
     request.set_body(Body::from_bytes(bytes));
     Ok(())
 }
 
-/// Body read so far. A body of one chunk is not copied.
+/// Body read so far. A body of one chunk is not copied. Memory grows with what has come: of a body that was only
+/// announced, the system would give the first page of the whole, which may be 2 MiB large.
 #[derive(Default)]
 struct CollectedBody {
     only: Bytes,
@@ -89,13 +90,13 @@ impl CollectedBody {
         self.only.len() + self.many.len()
     }
 
-    fn push_chunk(&mut self, chunk: Bytes, announced: Option<usize>) {
+    fn push_chunk(&mut self, chunk: Bytes) {
         if self.len() == 0 {
             self.only = chunk;
             return;
         }
         if self.many.is_empty() {
-            self.many.reserve(announced.unwrap_or_default().max(self.only.len() + chunk.len()));
+            self.many.reserve(self.only.len() + chunk.len());
             self.many.extend_from_slice(&std::mem::take(&mut self.only));
         }
         self.many.extend_from_slice(&chunk);
@@ -108,7 +109,6 @@ impl CollectedBody {
 
 async fn collect_chunks(
     chunks: impl Stream<Item = std::io::Result<Bytes>>,
-    announced: Option<usize>,
     rules: &BodyRules<'_>,
 ) -> Result<Bytes, BodyError> {
     let mut chunks = pin!(chunks);
@@ -133,7 +133,7 @@ async fn collect_chunks(
             if rules.share.is_some_and(|share| !share.take_bytes(chunk.len())) {
                 return Err(BodyError::NoBudget);
             }
-            body.push_chunk(chunk, announced);
+            body.push_chunk(chunk);
         }
         if body.len() - before < wanted {
             return Err(BodyError::TooSlow);

@@ -47,7 +47,7 @@ async fn outcome_of(steps: &[(u32, usize)]) -> Result<usize, BodyError> {
         }
     });
     let rules = BodyRules { bytes_max: 1 << 20, clock: &clock, share: None };
-    collect_chunks(chunks, None, &rules).await.map(|bytes| bytes.len())
+    collect_chunks(chunks, &rules).await.map(|bytes| bytes.len())
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn bodies_share_the_budget() {
     let read = async |share: &BodyShare, bytes: usize| {
         let rules = BodyRules { bytes_max: 100, clock: &clock, share: Some(share) };
         let chunks = stream::iter([Ok(Bytes::from(vec![b'x'; bytes]))]);
-        collect_chunks(chunks, None, &rules).await.map(|bytes| bytes.len())
+        collect_chunks(chunks, &rules).await.map(|bytes| bytes.len())
     };
     let (first, second) = (budget.open_share(), budget.open_share());
     assert_eq!(read(&first, 8).await, Ok(8));
