@@ -8,6 +8,9 @@
 //!   with 131026): in the response or by a `failed` status, as Meta does;
 //! - an access token that begins with `expired` is refused with 190.
 //!
+//! It has templates: the list of a business account, submissions, and their review. A name that begins with `rejected` is
+//! rejected, one that begins with `refused` is not taken.
+//!
 //! A share of the traffic are occasions: edits, reactions, calls, echoes, notices, news ([`SimulatorOptions`]).
 //!
 //! A [`SimulatorScript`] changes the behaviour at given times. Rules make sends fail by recipient, by count,
@@ -39,15 +42,19 @@ mod server;
 mod simulated_customers;
 mod simulated_number;
 mod state;
+mod template_book;
+mod template_call;
 mod traffic;
 mod webhook_lane;
 mod whatsapp_ids;
 
 use std::sync::Arc;
 
+use kabar_core::domain::account::PhoneNumberId;
 use kabar_core::domain::address::Address;
 use kabar_core::domain::phone::Phone;
 use poem::listener::TcpAcceptor;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -151,6 +158,14 @@ impl WhatsAppSimulator {
     /// Returns once the script has reached a step that ends it; never without a script.
     pub async fn ended(&self) {
         self.world.ended.cancelled().await;
+    }
+
+    /// Tells a value of a field about a number's business account, by a webhook. What it says of a template is what the list
+    /// shows and what sends are judged by from then on.
+    pub fn tell_field(&self, phone_number_id: &PhoneNumberId, field: &str, value: Value) {
+        if let Some(number) = self.world.find_number(phone_number_id.as_str()) {
+            self.world.tell_field(&number, field, value);
+        }
     }
 
     /// Returns the counts so far, to read or to wait on.

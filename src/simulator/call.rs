@@ -51,17 +51,19 @@ pub(super) enum CallAnswer {
 /// Answers one call, once the gate lets it through.
 pub(super) async fn answer_call(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
     world.update_counts(|counts| counts.received += 1);
+    if pass_gate(world).await { judge_call(world, id, token, body).await } else { CallAnswer::BrokenOff }
+}
+
+/// Waits at the gate; `false` when it cuts the call.
+pub(super) async fn pass_gate(world: &SimulatorState) -> bool {
     let mut gate = world.gate.subscribe();
     // `world` owns the sender, so the gate always has a value.
-    let open = gate.wait_for(|gate| *gate != CallGate::Held).await.is_ok_and(|gate| *gate == CallGate::Open);
-    if open { judge_call(world, id, token, body).await } else { CallAnswer::BrokenOff }
+    gate.wait_for(|gate| *gate != CallGate::Held).await.is_ok_and(|gate| *gate == CallGate::Open)
 }
 
 /// Answers a look at a number's own properties.
 pub(super) async fn answer_profile(world: &SimulatorState, id: &str, token: &str) -> CallAnswer {
-    let mut gate = world.gate.subscribe();
-    let open = gate.wait_for(|gate| *gate != CallGate::Held).await.is_ok_and(|gate| *gate == CallGate::Open);
-    if !open {
+    if !pass_gate(world).await {
         return CallAnswer::BrokenOff;
     }
     world.update_counts(|counts| counts.profiles += 1);
@@ -73,19 +75,24 @@ pub(super) async fn answer_profile(world: &SimulatorState, id: &str, token: &str
     }
 }
 
-/// Checks the token and the number.
-fn check_caller(world: &SimulatorState, id: &str, token: &str) -> Result<Arc<SimulatedNumber>, CallAnswer> {
+/// Checks the token.
+pub(super) fn check_token(world: &SimulatorState, token: &str) -> Result<(), CallAnswer> {
     if token.is_empty() || token.starts_with("expired") {
         return Err(refuse_call(world, TOKEN_REFUSED, "The access token is missing or has expired."));
     }
-    world.find_number(id).ok_or_else(|| {
-        refuse_with(
-            world,
-            INVALID_PARAMETER,
-            "No such phone number id, or no permission for it.",
-            Some(NO_PERMISSION),
-        )
-    })
+    Ok(())
+}
+
+/// Builds the answer about an object that is not there.
+pub(super) fn refuse_unknown(world: &SimulatorState, details: &str) -> CallAnswer {
+    refuse_with(world, INVALID_PARAMETER, details, Some(NO_PERMISSION))
+}
+
+/// Checks the token and the number.
+fn check_caller(world: &SimulatorState, id: &str, token: &str) -> Result<Arc<SimulatedNumber>, CallAnswer> {
+    check_token(world, token)?;
+    let number = world.find_number(id);
+    number.ok_or_else(|| refuse_unknown(world, "No such phone number id, or no permission for it."))
 }
 
 async fn judge_call(world: &SimulatorState, id: &str, token: &str, body: &[u8]) -> CallAnswer {
@@ -156,6 +163,9 @@ async fn accept_send(world: &SimulatorState, number: &Arc<SimulatedNumber>, body
     let kind = text(body, "type").unwrap_or("text");
     if let Some(mistake) = find_mistake(kind, body) {
         return refuse_call(world, INVALID_PARAMETER, mistake);
+    }
+    if let Some(code) = body.get("template").and_then(|one| world.refuse_template(&number.waba_id, one)) {
+        return refuse_call(world, code, "The template is not approved.");
     }
     let mut dice = world.customer_rng(RandomPurpose::Call, &to);
     let subject = RuleSubject { number: &number.phone_number_id, to: &to, now: world.clock.read_now() };

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kabar_core::clock::Clock;
 use kabar_core::domain::account::Secret;
@@ -36,6 +37,10 @@ pub struct SimulatorOptions {
     pub numbers: Vec<SimulatedNumber>,
     /// Set when a look at a number shows its properties; otherwise it shows those that a script has set.
     pub number_profiles: bool,
+    /// Set when each business account has templates from its beginning.
+    pub sample_templates: bool,
+    /// Time from the submission of a template to the outcome of its review; `None` when it is not reviewed.
+    pub review_delay: Option<Duration>,
     /// Delays of statuses.
     pub status_delay: StatusDelays,
     /// Rules by which sends fail, evaluated first.
@@ -68,6 +73,8 @@ impl SimulatorOptions {
             occasion_percent: 0,
             numbers: Vec::new(),
             number_profiles: true,
+            sample_templates: true,
+            review_delay: Some(Duration::from_secs(3)),
             status_delay: StatusDelays::default(),
             rules: Vec::new(),
             failures: HashMap::new(),

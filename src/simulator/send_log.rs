@@ -46,6 +46,8 @@ pub struct SimulatorCounts {
     pub receipts: u64,
     /// Looks at a number's own properties that were answered, errors included.
     pub profiles: u64,
+    /// Calls about templates that were answered, errors included.
+    pub template_calls: u64,
     /// Messages that customers wrote.
     pub inbound: u64,
     /// Steps of the script that were taken.

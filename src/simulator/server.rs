@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use poem::http::{StatusCode, header};
+use poem::http::{Method, StatusCode, header};
 use poem::listener::TcpAcceptor;
 use poem::{Body, Endpoint, EndpointExt, Request, Response, Route, Server, get, post};
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::call::{self, CallAnswer};
 use super::state::SimulatorState;
+use super::template_call::{self, ListQuery};
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Approximate length of a response.
@@ -34,10 +35,12 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let profile = ProfileEndpoint { world: world.clone(), stop: stop.clone() };
+    let templates = TemplatesEndpoint { world: world.clone(), tasks: tasks.clone(), stop: stop.clone() };
     let messages = MessagesEndpoint { world, tasks, stop: stop.clone() };
     let routes = Route::new()
         .at("/:version/:phone_number_id", get(profile))
         .at("/:version/:phone_number_id/messages", post(messages))
+        .at("/:version/:phone_number_id/message_templates", get(templates.clone()).post(templates))
         .catch_all_error(|error: poem::Error| async move { unknown_call(error.status()) });
     let server = Server::new_with_acceptor(acceptor).name("simulator");
     if let Err(error) = server.run_with_graceful_shutdown(routes, stop.cancelled_owned(), Some(GRACE)).await {
@@ -68,6 +71,39 @@ impl Endpoint for MessagesEndpoint {
             self.world.update_counts(|counts| counts.answered += 1);
         }
         Ok(respond(answer))
+    }
+}
+
+/// Answers calls about the templates of a business account.
+#[derive(Clone)]
+struct TemplatesEndpoint {
+    world: Arc<SimulatorState>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Endpoint for TemplatesEndpoint {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let (_version, id): (String, String) = request.path_params()?;
+        let token = read_token(&request);
+        let query = ListQuery::parse(request.uri().query().unwrap_or_default());
+        let submits = request.method() == Method::POST;
+        let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await?;
+        let (world, stop) = (self.world.clone(), self.stop.clone());
+        // A submission that was read is taken, even if its caller hangs up.
+        let judged = self.tasks.spawn(async move {
+            let answer = async {
+                if submits {
+                    template_call::answer_submission(&world, &id, &token, &body).await
+                } else {
+                    template_call::answer_list(&world, &id, &token, query).await
+                }
+            };
+            stop.run_until_cancelled(answer).await
+        });
+        Ok(respond(judged.await.ok().flatten().unwrap_or(CallAnswer::BrokenOff)))
     }
 }
 

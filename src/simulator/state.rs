@@ -35,6 +35,7 @@ use super::script_player::ScriptPlayer;
 use super::seeded_random::{RandomPurpose, SeededRandom, hash_of, roll_percent};
 use super::send_log::{RecordedSend, SendLog, SimulatorCounts};
 use super::simulated_customers::SimulatedCustomer;
+use super::template_book::{self, SubmissionRefusal, TemplateBook};
 use super::webhook_lane::{QueuedItem, WebhookLanes};
 use super::whatsapp_ids;
 use super::{CallGate, NetworkFaults, SimulatedNumber, SimulatorOptions, StatusDelays};
@@ -66,6 +67,8 @@ pub(super) struct SimulatorState {
     dice: Mutex<SeededRandom>,
     recent: Mutex<RecentBook>,
     profile: Mutex<NumberProfile>,
+    templates: Mutex<TemplateBook>,
+    pub(super) review_delay: Option<Duration>,
     items: AtomicU64,
     ids: AtomicU64,
     /// Differs from start to start, so that ids do.
@@ -118,6 +121,8 @@ impl SimulatorState {
             dice: Mutex::new(SeededRandom::new(options.seed)),
             recent: Mutex::default(),
             profile: Mutex::new(profile),
+            templates: Mutex::new(TemplateBook::new(options.sample_templates)),
+            review_delay: options.review_delay,
             items: AtomicU64::new(0),
             ids: AtomicU64::new(0),
             salt: rand::random(),
@@ -244,6 +249,34 @@ impl SimulatorState {
         *lock_mutex(&self.profile) = profile;
     }
 
+    /// Returns a page of a business account's templates, in Meta's form.
+    pub(super) fn template_page(&self, waba_id: &str, limit: Option<usize>, after: Option<usize>) -> Value {
+        lock_mutex(&self.templates).page(waba_id, self.clock.monotonic_now(), limit, after)
+    }
+
+    /// Takes a submission; returns Meta's answer, and what its review will tell.
+    pub(super) fn submit_template(
+        &self,
+        waba_id: &str,
+        body: &Value,
+    ) -> Result<(Value, Option<Value>), SubmissionRefusal> {
+        let now = self.clock.monotonic_now();
+        let review_at = self.review_delay.map(|delay| now.saturating_plus(delay));
+        lock_mutex(&self.templates).submit(waba_id, body, now, review_at)
+    }
+
+    /// Returns Meta's error number for a send of a template that is known and not approved.
+    pub(super) fn refuse_template(&self, waba_id: &str, template: &Value) -> Option<i64> {
+        lock_mutex(&self.templates).refuse_send(waba_id, template, self.clock.monotonic_now())
+    }
+
+    /// Tells a value of a field, now.
+    pub(super) fn tell_field(&self, number: &Arc<SimulatedNumber>, field: &str, value: Value) {
+        let at = self.clock.read_now();
+        let item = ItemContent::Field { field: field.to_owned(), value, at };
+        self.deliver_items(number, &Address::Phone(number.phone.clone()), vec![item], at);
+    }
+
     /// Returns a new generator for this customer.
     pub(super) fn customer_rng(&self, occasion: RandomPurpose, customer: &Address) -> StdRng {
         lock_mutex(&self.dice).next_rng(occasion, customer)
@@ -273,6 +306,13 @@ impl SimulatorState {
     ) {
         let mut written = 0;
         for item in &items {
+            if let ItemContent::Field { field, value, at: told_at } = item
+                && template_book::tells_of_templates(field)
+                && *told_at <= self.clock.read_now()
+            {
+                let now = self.clock.monotonic_now();
+                lock_mutex(&self.templates).apply_value(&number.waba_id, field, value, now);
+            }
             if let ItemContent::Message { message, .. } = item {
                 written += 1;
                 if let Some(wamid) = message.get("id").and_then(Value::as_str)

@@ -80,6 +80,8 @@ pub(crate) struct Options {
     pub(crate) node: bool,
     /// The WhatsApp of another stage, to be shared.
     pub(crate) simulator: Option<WhatsAppSimulator>,
+    /// Time after which the simulator reviews a template; never unless asked otherwise.
+    pub(crate) review_delay: Option<Duration>,
     /// Whether the simulator tells the properties of numbers.
     pub(crate) number_profiles: bool,
     /// What the simulator plays.
@@ -135,6 +137,7 @@ impl TestServer {
             status_delay: StatusDelays { sent: slow, delivered: slow, read: slow },
             node: false,
             simulator: None,
+            review_delay: None,
             number_profiles: false,
             script: None,
             graph: None,
@@ -381,6 +384,9 @@ async fn simulate(
     }
     // What a look at a number tells is an event, which only a test of it wants.
     simulated.number_profiles = options.number_profiles;
+    // So is every template that it has from the beginning.
+    simulated.sample_templates = false;
+    simulated.review_delay = options.review_delay;
     simulated.webhook_retry.first = Duration::from_millis(5);
     simulated.clock = options.clock.clone();
     WhatsAppSimulator::start(listener, simulated, tasks, stop.clone()).unwrap()
