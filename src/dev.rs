@@ -62,6 +62,7 @@ pub async fn run_dev(settings: &Settings, stop: CancellationToken) -> anyhow::Re
     simulator.add_number(DevSandbox::simulated_number()?);
     if let Some(number) = server.directory.account_of_number(sandbox::PHONE_NUMBER_ID) {
         server.accounts.look_at_profile(&number);
+        server.accounts.look_at_templates(&number);
     }
     welcome::print_welcome(address, &sandbox, &secrets.operator_token, settings.dev.traffic_per_minute)?;
     welcome::bring_life(&simulator, settings.dev.traffic_per_minute, &tasks, &quiet);

@@ -21,6 +21,7 @@ mod retirement;
 mod start;
 mod streams;
 mod supervisor;
+mod templates;
 
 pub use key_rotation::{FinishedRotation, RotationError};
 pub use ownership::AccountPlace;
@@ -29,6 +30,7 @@ pub use registry::AccountRegistry;
 pub use report::LoadedAccountReport;
 pub use start::AccountRegistryParts;
 pub use streams::{EventStream, StreamFrame};
+pub use templates::TemplateError;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -3,7 +3,8 @@
 use kabar_core::cause::cause;
 use kabar_core::store::StoreError;
 
-/// Reason that a query or command was not served. All but `Refused` and `Expired` may be tried again.
+/// Reason that a query or command was not served. All but `Refused`, `Expired` and `Ambiguous` may be
+/// tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
     /// The store cannot be read or written.
@@ -27,6 +28,9 @@ pub enum AccountError {
         /// The oldest number that is kept.
         oldest: i64,
     },
+    /// The name stands for several templates, in different languages.
+    #[error("there are several templates of this name")]
+    Ambiguous,
 }
 
 impl AccountError {

@@ -21,7 +21,7 @@ mod view;
 pub use account::AccountEntry;
 pub use accounts::{
     AccountPlace, AccountRegistry, AccountRegistryParts, EventStream, FinishedRotation, LoadedAccountReport,
-    PollAnswer, RotationError, StreamFrame,
+    PollAnswer, RotationError, StreamFrame, TemplateError,
 };
 pub use audit::audit_entry;
 pub use cluster::{Cluster, ClusterOptions, EntryError};

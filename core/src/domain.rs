@@ -46,5 +46,6 @@ pub mod status;
 pub mod stored_item;
 pub mod subscriber;
 pub mod subscription;
+pub mod template;
 pub mod time;
 pub mod wamid;

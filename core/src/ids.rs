@@ -121,6 +121,8 @@ typed_ids! {
     ConversationId = "cnv";
     /// A message, inbound or outbound.
     MessageId = "msg";
+    /// A message template of one account.
+    TemplateId = "tmpl";
     /// An entry of an account's event log.
     EventId = "evt";
     /// One HTTP request.

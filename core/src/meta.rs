@@ -16,6 +16,7 @@ pub mod send_deadline;
 pub mod signature;
 mod status_report;
 pub mod stored_webhook;
+mod template_fields;
 pub mod translate;
 pub mod webhook_form;
 

@@ -131,6 +131,8 @@ metrics! {
         parked_dropped = "parked_items_dropped", "Items that waited for their message and were dropped because their account had too many";
         profile_looks = "profile_looks", "Looks at the properties of accounts' numbers";
         profile_failures = "profile_look_failures", "Looks at the properties of accounts' numbers that failed";
+        template_syncs = "template_syncs", "Looks at WhatsApp's lists of templates";
+        template_sync_failures = "template_sync_failures", "Looks at WhatsApp's lists of templates that failed";
         sends_accepted = "sends_accepted", "Messages that WhatsApp took";
         sends_refused = "sends_refused", "Messages that WhatsApp refused for good";
         sends_unknown = "sends_unknown", "Calls to WhatsApp whose answer was lost";

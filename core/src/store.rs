@@ -49,6 +49,7 @@ mod secrets;
 mod send_queue;
 mod statement_owner;
 mod subscription;
+mod template;
 #[cfg(test)]
 mod tests;
 mod write_queue;
@@ -119,6 +120,7 @@ impl From<sqlx::Error> for StoreError {
 
 /// Initial state of an account's actor.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each says what one table has")]
 pub struct AccountActivation {
     /// The account's own row.
     pub account: Arc<Account>,
@@ -134,6 +136,8 @@ pub struct AccountActivation {
     pub last_commit_at: Timestamp,
     /// The newest conversations by (`updated_at`, id), at most as many as requested, newest first.
     pub conversations: Vec<Arc<Conversation>>,
+    /// `true` when there are templates.
+    pub has_templates: bool,
     /// `true` when these are all conversations.
     pub complete: bool,
     /// `true` when messages wait to be sent.

@@ -339,6 +339,31 @@ CREATE INDEX events_contact ON events (account, contact_id, sequence)
     WHERE contact_id IS NOT NULL AND message_id IS NULL;
 CREATE INDEX events_fields ON events (account, sequence) WHERE kind = 'whatsapp.*';
 
+-- Message templates, which belong to a WhatsApp Business Account; each of its accounts has rows of its own.
+CREATE TABLE templates (
+    account         BIGINT NOT NULL,
+    id              ctext  NOT NULL,
+    template_key    ctext  NOT NULL, -- name/language
+    name            ctext  NOT NULL,
+    language        ctext  NOT NULL,
+    status          ctext  NOT NULL, -- follows from Meta's word
+    provider_id     ctext,
+    provider_status ctext  NOT NULL, -- Meta's word
+    category        ctext,
+    quality         ctext,
+    rejected_reason ctext,
+    components      ctext, -- JSON
+    variables       ctext, -- JSON
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL,
+    PRIMARY KEY (account, id),
+    UNIQUE (account, template_key)
+);
+
+CREATE INDEX templates_name ON templates (account, name, language);
+CREATE INDEX templates_status ON templates (account, status, id);
+CREATE INDEX templates_language ON templates (account, language, id);
+
 -- Erasure: contacts that were deleted, while something about them is left.
 
 CREATE TABLE erasures (

@@ -311,6 +311,31 @@ CREATE INDEX events_contact ON events (account, contact_id, sequence)
     WHERE contact_id IS NOT NULL AND message_id IS NULL;
 CREATE INDEX events_fields ON events (account, sequence) WHERE kind = 'whatsapp.*';
 
+-- Message templates, which belong to a WhatsApp Business Account; each of its accounts has rows of its own.
+CREATE TABLE templates (
+    account         INTEGER NOT NULL,
+    id              TEXT    NOT NULL,
+    template_key    TEXT    NOT NULL, -- name/language
+    name            TEXT    NOT NULL,
+    language        TEXT    NOT NULL,
+    status          TEXT    NOT NULL, -- follows from Meta's word
+    provider_id     TEXT,
+    provider_status TEXT    NOT NULL, -- Meta's word
+    category        TEXT,
+    quality         TEXT,
+    rejected_reason TEXT,
+    components      TEXT, -- JSON
+    variables       TEXT, -- JSON
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    PRIMARY KEY (account, id),
+    UNIQUE (account, template_key)
+) STRICT;
+
+CREATE INDEX templates_name ON templates (account, name, language);
+CREATE INDEX templates_status ON templates (account, status, id);
+CREATE INDEX templates_language ON templates (account, language, id);
+
 -- Erasure: contacts that were deleted, while something about them is left.
 
 CREATE TABLE erasures (
@@ -588,6 +613,11 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('events', 'events_message', '8000000 80000 5'),
     ('events', 'events_contact', '2000000 20000 3 1'),
     ('events', 'events_fields', '100000 1000 1'),
+    ('templates', 'sqlite_autoindex_templates_1', '100000 1000 1'),
+    ('templates', 'sqlite_autoindex_templates_2', '100000 1000 1'),
+    ('templates', 'templates_name', '100000 1000 2 1'),
+    ('templates', 'templates_status', '100000 1000 500 1'),
+    ('templates', 'templates_language', '100000 1000 500 1'),
     ('erasures', 'erasures', '100 2 1'),
     ('erased_keys', 'erased_keys', '100000 1000 1'),
     ('erased_keys', 'erased_keys_age', '100000 3'),

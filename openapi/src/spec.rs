@@ -15,6 +15,7 @@ mod requests;
 mod schemas;
 mod send_examples;
 mod send_union;
+pub(crate) mod template_rows;
 #[cfg(test)]
 mod tests;
 mod webhooks;

@@ -12,6 +12,7 @@ pub(crate) mod me;
 pub(crate) mod messages;
 pub(crate) mod plugins;
 pub(crate) mod send;
+pub(crate) mod templates;
 pub(crate) mod users;
 pub(crate) mod webhook_deliveries;
 pub(crate) mod webhook_subscriptions;
@@ -30,6 +31,7 @@ use self::plugins::PluginsApi;
 use self::plugins::dry_run::DryRunApi;
 use self::plugins::runs::RunsApi;
 use self::plugins::versions::VersionsApi;
+use self::templates::TemplatesApi;
 use self::users::UsersApi;
 use self::webhook_deliveries::WebhookDeliveriesApi;
 use self::webhook_subscriptions::WebhookSubscriptionsApi;
@@ -39,7 +41,7 @@ use crate::app::AppState;
 pub(crate) type TenantApi = (
     ConversationsApi,
     MessagesApi,
-    ContactsApi,
+    (ContactsApi, TemplatesApi),
     EventsApi,
     WebhookSubscriptionsApi,
     WebhookDeliveriesApi,
@@ -56,7 +58,7 @@ pub(crate) fn tenant_api(app: &Arc<AppState>) -> TenantApi {
     (
         ConversationsApi(app.clone()),
         MessagesApi(app.clone()),
-        ContactsApi(app.clone()),
+        (ContactsApi(app.clone()), TemplatesApi(app.clone())),
         EventsApi(app.clone()),
         WebhookSubscriptionsApi(app.clone()),
         WebhookDeliveriesApi(app.clone()),

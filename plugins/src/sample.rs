@@ -124,9 +124,13 @@ fn read_change(data: &SampleFields<'_>, made: &EventKind) -> Result<EventKind, N
             field: data.text("field")?.unwrap_or_else(|| base.field.clone()),
             value: data.read_json("value").unwrap_or_else(|| base.value.clone()),
         }),
-        EventKind::ContactDeleted(_) | EventKind::ConversationDeleted { .. } | EventKind::Erased(_) => {
-            made.clone()
-        }
+        // A hook gets the data of these as JSON.
+        EventKind::ContactDeleted(_)
+        | EventKind::ConversationDeleted { .. }
+        | EventKind::TemplateCreated(_)
+        | EventKind::TemplateUpdated(_)
+        | EventKind::TemplateDeleted { .. }
+        | EventKind::Erased(_) => made.clone(),
     })
 }
 

@@ -52,6 +52,7 @@ impl DraftReader for AnyDraft {
             payload: "{}".into(),
             context: None,
             reaction: None,
+            template: None,
             callback_data: None,
             source: MessageSource::Api,
         }))

@@ -145,7 +145,9 @@ impl TemplateBook {
                 ),
             ]
         });
-        rows.iter_mut().for_each(|row| row.settle(now));
+        for row in rows.iter_mut() {
+            row.settle(now);
+        }
         rows
     }
 

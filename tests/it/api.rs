@@ -27,4 +27,5 @@ pub(crate) mod response_cache;
 pub(crate) mod revocation;
 pub(crate) mod scopes;
 pub(crate) mod spans;
+pub(crate) mod templates;
 pub(crate) mod tenancy;

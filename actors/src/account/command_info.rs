@@ -65,6 +65,8 @@ pub(super) const fn count_items(command: &AccountCommand) -> usize {
         AccountCommand::RecordSends(ended) => ended.len(),
         AccountCommand::CarryOut(orders) => orders.len(),
         AccountCommand::RemoveMessages(ids) => ids.len(),
+        AccountCommand::RecordTemplates(told) => told.len(),
+        AccountCommand::RemoveTemplates { keys, .. } => keys.len(),
         AccountCommand::Send(_)
         | AccountCommand::MarkRead(_)
         | AccountCommand::PatchConversation(_)
@@ -73,6 +75,7 @@ pub(super) const fn count_items(command: &AccountCommand) -> usize {
         | AccountCommand::DeleteContact(_)
         | AccountCommand::EndErasure { .. }
         | AccountCommand::RecordProbe(_)
+        | AccountCommand::AddTemplate(_)
         | AccountCommand::Configure(_) => 1,
     }
 }

@@ -32,6 +32,8 @@ pub struct AccountEntry {
     standing: Arc<TenantStanding>,
     /// Held while the account is being loaded, so that it is loaded once.
     pub(crate) activating: Mutex<()>,
+    /// Held while WhatsApp's list of its templates is read, so that two readings do not undo each other.
+    pub(crate) listing_templates: Mutex<()>,
 }
 
 impl AccountEntry {
@@ -44,6 +46,7 @@ impl AccountEntry {
             pace: Lock::default(),
             standing,
             activating: Mutex::new(()),
+            listing_templates: Mutex::new(()),
         }
     }
 

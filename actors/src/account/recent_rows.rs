@@ -12,6 +12,7 @@ use kabar_core::domain::identity::IdentifierKey;
 use kabar_core::domain::loaded_rows::LoadedRows;
 use kabar_core::domain::message::Message;
 use kabar_core::domain::row_needs::RowNeeds;
+use kabar_core::domain::template::{Template, TemplateKey};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::domain::wamid::wamid_key;
 use kabar_core::ids::{ConversationId, MessageId};
@@ -20,6 +21,8 @@ use crate::view::Conversations;
 
 /// Recently changed messages of one generation: statuses of a message come soon after it.
 const RECENT_MESSAGES_MAX: usize = 1024;
+/// Templates that sends and webhooks named last: an account sends few of its templates most of the time.
+const KNOWN_TEMPLATES_MAX: usize = 256;
 
 /// Indices of the writer; readers do not share them.
 #[derive(Debug, Default)]
@@ -28,6 +31,8 @@ pub(super) struct AccountIndex {
     young: RecentRows,
     /// The generation before. It is dropped when the young one is full.
     old: RecentRows,
+    /// Templates as the last commits left them; `None` for one that is known to be absent.
+    templates: HashMap<TemplateKey, Option<Arc<Template>>>,
 }
 
 /// Messages as the last commits left them. Missing ones are read from the store.
@@ -93,6 +98,21 @@ impl AccountIndex {
         }
     }
 
+    /// Keeps a template as the last commit left it; `None` for one that was removed.
+    pub(super) fn put_template(&mut self, key: &TemplateKey, template: Option<&Arc<Template>>) {
+        if self.templates.len() >= KNOWN_TEMPLATES_MAX && !self.templates.contains_key(key) {
+            self.templates.clear();
+        }
+        self.templates.insert(key.clone(), template.cloned());
+    }
+
+    /// Keeps the templates that were read from the store.
+    pub(super) fn note_templates(&mut self, loaded: &LoadedRows) {
+        for (key, template) in loaded.loaded_templates() {
+            self.put_template(key, template);
+        }
+    }
+
     /// Finds a message of the last two generations, as it was put last.
     fn recent_message(&self, id: MessageId) -> Option<&Arc<Message>> {
         self.young.messages.get(&id).or_else(|| self.old.messages.get(&id))
@@ -118,6 +138,17 @@ impl AccountIndex {
             // An identifier that has moved to a contact without a conversation in memory is looked up.
             let current = conversation.filter(|row| row.contact.identity.has_key(key));
             is_unanswered(current, |row| rows.put_conversation(row))
+        });
+        needs.templates.retain(|key| match self.templates.get(key) {
+            Some(Some(template)) => {
+                rows.put_template(template.clone());
+                false
+            }
+            Some(None) => {
+                rows.put_absent_template(key);
+                false
+            }
+            None => true,
         });
         // A message that is known was not erased.
         needs.erased.retain(|key| is_unanswered(self.message_of(key), |_| rows.put_absent_erased(key)));

@@ -60,6 +60,7 @@ pub(crate) fn view_of(activation: &AccountActivation) -> AccountView {
         conversations,
         activation.erasing.clone().unwrap_or_default(),
     )
+    .with_templates(activation.has_templates)
 }
 
 /// Logs an error when the database has lost commits that were acknowledged.

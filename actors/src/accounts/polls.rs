@@ -8,6 +8,7 @@ use std::time::Duration;
 use kabar_core::domain::account::Account;
 use kabar_core::domain::event::Event;
 use kabar_core::domain::log::{EventPage, LogRead};
+use kabar_core::domain::page::RowPage;
 use kabar_core::fair_bound::RevocablePermit;
 use kabar_core::ids::{EventId, OrganisationId};
 use kabar_core::metrics::Metrics;
@@ -78,6 +79,8 @@ enum PollMiss {
     Unread(StoreError),
     /// The position is older than the log.
     Expired { oldest: i64 },
+    /// The name stands for several rows.
+    Ambiguous,
 }
 
 impl From<StoreError> for PollMiss {
@@ -187,6 +190,7 @@ impl AccountRegistry {
         let asked = asked.map_err(|missed| match missed {
             PollMiss::Unread(error) => AccountError::from_store(&error, "page not read"),
             PollMiss::Expired { oldest } => AccountError::Expired { oldest },
+            PollMiss::Ambiguous => AccountError::Ambiguous,
         })?;
         self.count_read(resident, &asked);
         Ok(asked)
@@ -293,6 +297,16 @@ impl AccountRegistry {
                 Some(QueryResult::Contacts(store.page_contacts(number, query).await?))
             }
             ReadQuery::Contact(id) => store.find_contact(number, *id).await?.map(QueryResult::Contact),
+            ReadQuery::Templates(query) => {
+                Some(QueryResult::Templates(store.page_templates(number, query).await?))
+            }
+            ReadQuery::Template(query) => {
+                let mut found = store.templates_of_name(number, query).await?;
+                if found.len() > 1 {
+                    return Err(PollMiss::Ambiguous);
+                }
+                found.pop().map(QueryResult::Template)
+            }
             ReadQuery::Events(query) | ReadQuery::EventFrames(query) => {
                 match store.event_page(number, query, view.sequence).await? {
                     LogRead::Page(page) => Some(QueryResult::Events(page)),
@@ -328,9 +342,15 @@ fn resident_rows(view: &AccountView, question: &ReadQuery) -> ViewResult {
             }
             ViewResult::Unknown
         }
-        ReadQuery::Messages(_) | ReadQuery::Message(_) | ReadQuery::Contacts(_) | ReadQuery::Contact(_) => {
-            ViewResult::Unknown
+        ReadQuery::Templates(_) if !view.has_templates => {
+            ViewResult::Answer(QueryResult::Templates(RowPage { rows: Vec::new(), has_more: false }))
         }
+        ReadQuery::Messages(_)
+        | ReadQuery::Message(_)
+        | ReadQuery::Contacts(_)
+        | ReadQuery::Contact(_)
+        | ReadQuery::Templates(_)
+        | ReadQuery::Template(_) => ViewResult::Unknown,
     }
 }
 

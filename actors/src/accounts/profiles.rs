@@ -22,8 +22,6 @@ use crate::error::AccountError;
 pub(super) const LOOKS_MAX: usize = 4;
 /// Time between two rounds in which the accounts are found whose daily look is due.
 const ROUND_EVERY: Duration = Duration::from_mins(1);
-/// Waits before a look that failed is repeated.
-const RETRY_WAITS: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(10)];
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -73,29 +71,12 @@ impl AccountRegistry {
         while let Some(Some(entry)) = context.stopping.run_until_cancelled(requests.recv()).await {
             let accounts = self.clone();
             context.tasks.spawn(async move {
-                let looks = accounts.look_until_done(&entry);
-                accounts.context().stopping.run_until_cancelled(looks).await;
+                let shared = &accounts.0;
+                let queue = &shared.graph_calls.profiles;
+                accounts
+                    .repeat_calls(queue, &shared.profile_looks, &entry, || accounts.look_once(&entry))
+                    .await;
             });
-        }
-    }
-
-    /// Looks at an account until no further look is requested.
-    async fn look_until_done(&self, entry: &Arc<AccountEntry>) {
-        let (context, looks) = (self.context(), &self.0.graph_calls.profiles);
-        let account = entry.current_account();
-        let number = account.number;
-        let mut waits = RETRY_WAITS.iter();
-        loop {
-            let Ok(permit) = self.0.profile_looks.acquire(account.organisation_id).await else { return };
-            looks.note_look(number);
-            let is_done = self.look_once(entry).await;
-            drop(permit);
-            if !is_done && let Some(wait) = waits.next() {
-                // A look that is requested meanwhile is this one's repetition.
-                context.clock.sleep_for(*wait).await;
-            } else if looks.end_look(number) {
-                return;
-            }
         }
     }
 
@@ -127,7 +108,7 @@ impl AccountRegistry {
     }
 
     /// Returns `true` when no other node serves the account. It is not loaded for that.
-    async fn is_served_here(&self, entry: &AccountEntry) -> Result<bool, AccountError> {
+    pub(super) async fn is_served_here(&self, entry: &AccountEntry) -> Result<bool, AccountError> {
         if !self.is_clustered() || entry.loaded_account().is_some() {
             return Ok(true);
         }
@@ -143,6 +124,7 @@ impl AccountRegistry {
             return;
         }
         self.look_at_profile(entry);
+        self.look_at_templates(entry);
     }
 
     /// Makes one look. Returns `false` when WhatsApp did not tell the properties.

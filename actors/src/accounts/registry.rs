@@ -55,6 +55,8 @@ pub(super) struct RegistryShared {
     /// Streams of events that are open.
     pub(super) streams: Arc<FairBound>,
     pub(super) profile_looks: Arc<FairBound>,
+    /// Calls about templates under way.
+    pub(super) template_calls: Arc<FairBound>,
     pub(super) following: LogFollower,
 }
 
@@ -94,6 +96,20 @@ impl AccountRegistry {
     ) -> ExecutedCommand {
         let records = CommandRecords { claim: None, trail: Some(Box::new(trail)) };
         self.run_command(entry, command, records).await
+    }
+
+    /// Has an account carry out a command whose commit leaves an entry in the audit log and is recorded under a key.
+    ///
+    /// # Errors
+    /// As [`AccountRegistry::execute_command`].
+    pub(super) async fn execute_recorded(
+        &self,
+        entry: &Arc<AccountEntry>,
+        command: AccountCommand,
+        claim: Option<KeyClaim>,
+        trail: Option<AuditEntry>,
+    ) -> ExecutedCommand {
+        self.run_command(entry, command, CommandRecords { claim, trail: trail.map(Box::new) }).await
     }
 
     async fn run_command(

@@ -16,6 +16,7 @@ use super::log_follower::LogFollower;
 use super::profiles::LOOKS_MAX;
 use super::registry::{AccountRegistry, RegistryShared};
 use super::supervisor::AccountSupervisor;
+use super::templates::TEMPLATE_CALLS_MAX;
 use crate::account::{GraphCalls, LookQueue, LookRequests};
 use crate::cluster::Cluster;
 use crate::context::{AccountRegistryOptions, Context};
@@ -77,6 +78,7 @@ impl AccountRegistry {
         let registry = SubscriberRegistry::load_subscribers(store, clock, tasks, entries.clone()).await?;
         let (effects, effect_requests) = LookQueue::open();
         let (profiles, profile_requests) = LookQueue::open();
+        let (templates, template_requests) = LookQueue::open();
         let (erasures, erasure_requests) = LookQueue::open();
         let dispatcher = DeliveryDispatcher::new(DeliveryDispatcherParts {
             context: context.clone(),
@@ -99,7 +101,7 @@ impl AccountRegistry {
             memory: parts.memory,
             cluster: parts.cluster,
             render: parts.render,
-            graph_calls: GraphCalls::new(parts.graph, profiles),
+            graph_calls: GraphCalls::new(parts.graph, profiles, templates),
             subscribers,
             listener: Arc::new(dispatcher.clone()),
             dispatcher,
@@ -109,6 +111,7 @@ impl AccountRegistry {
             held_polls: FairBound::new("held_polls", context.options.waiting_polls),
             streams: stream_bound(&context.options),
             profile_looks: FairBound::new("profile_looks", LOOKS_MAX),
+            template_calls: FairBound::new("template_calls", TEMPLATE_CALLS_MAX),
             following,
         }));
         if accounts.is_clustered() {
@@ -119,21 +122,35 @@ impl AccountRegistry {
         }
         accounts.watch_bounds();
         accounts.start_tasks(effect_requests, profile_requests, erasure_requests);
-        accounts.resume_sending().await?;
-        accounts.resume_deliveries().await?;
-        accounts.resume_effects().await?;
-        accounts.resume_erasures().await?;
-        accounts.resume_removals(true).await?;
+        accounts.start_template_task(template_requests);
+        accounts.resume_work().await?;
         Ok(accounts)
+    }
+
+    /// Takes up what was left before the last stop.
+    async fn resume_work(&self) -> Result<(), AccountError> {
+        self.resume_sending().await?;
+        self.resume_deliveries().await?;
+        self.resume_effects().await?;
+        self.resume_erasures().await?;
+        self.resume_removals(true).await?;
+        Ok(())
     }
 
     /// Shows the bounds that organisations share here in the metrics.
     fn watch_bounds(&self) {
         let graph_calls = &self.0.graph_calls.calls;
-        let shared = [&self.0.held_polls, &self.0.streams, &self.0.profile_looks, graph_calls];
+        let (looks, templates) = (&self.0.profile_looks, &self.0.template_calls);
+        let shared = [&self.0.held_polls, &self.0.streams, looks, templates, graph_calls];
         for bound in shared {
             self.0.context.metrics.watch_bound(bound.clone());
         }
+    }
+
+    /// Starts the looks at WhatsApp's lists of templates.
+    fn start_template_task(&self, requests: LookRequests) {
+        let looker = self.clone();
+        self.0.context.tasks.spawn(async move { looker.keep_syncing_templates(requests).await });
     }
 
     /// Starts what works beside the accounts until shutdown.

@@ -35,9 +35,12 @@ pub(crate) struct AccountView {
     pub(crate) conversations: Conversations,
     /// Conversations that were deleted, and whose messages are being erased: no reader is shown them.
     pub(crate) erasing: Arc<BTreeSet<ConversationId>>,
+    /// `true` when the account has, or has had since it was loaded, templates.
+    pub(crate) has_templates: bool,
     conversation_pages: Arc<ResponseCache>,
     message_pages: Arc<ResponseCache>,
     contact_pages: Arc<ResponseCache>,
+    template_pages: Arc<ResponseCache>,
     event_pages: Arc<ResponseCache>,
     /// Pages of single messages. All views share them, because a commit knows which it changes.
     single_messages: Arc<ResponseCache>,
@@ -64,9 +67,16 @@ impl AccountView {
             conversation_pages: Arc::default(),
             message_pages: Arc::default(),
             contact_pages: Arc::default(),
+            has_templates: true,
+            template_pages: Arc::default(),
             event_pages: Arc::default(),
             single_messages: Arc::default(),
         }
+    }
+
+    /// The same view, of an account that has templates or has none.
+    pub(crate) fn with_templates(self, has_templates: bool) -> Self {
+        Self { has_templates, ..self }
     }
 
     /// The view after a commit. Pages of kinds that did not change are carried over.
@@ -100,6 +110,11 @@ impl AccountView {
             contact_pages: keep(
                 &self.contact_pages,
                 changes.contacts.is_empty() && changes.deleted.is_empty(),
+            ),
+            has_templates: self.has_templates || !changes.templates.is_empty(),
+            template_pages: keep(
+                &self.template_pages,
+                changes.templates.is_empty() && changes.removed_templates.is_empty(),
             ),
             // Data was erased from events before their erasure ends, or with the messages that they show.
             event_pages: keep(
@@ -143,6 +158,7 @@ impl AccountView {
             PageKind::Messages => &self.message_pages,
             PageKind::SingleMessages => &self.single_messages,
             PageKind::Contacts => &self.contact_pages,
+            PageKind::Templates => &self.template_pages,
             PageKind::Events => &self.event_pages,
         }
     }
@@ -153,6 +169,7 @@ impl AccountView {
             &self.conversation_pages,
             &self.message_pages,
             &self.contact_pages,
+            &self.template_pages,
             &self.event_pages,
             &self.single_messages,
         ] {

@@ -10,8 +10,11 @@ use kabar_core::domain::conversation::Conversation;
 use kabar_core::domain::event::Event;
 use kabar_core::domain::log::{EventPage, EventQuery};
 use kabar_core::domain::message::Message;
-use kabar_core::domain::page::{ContactQuery, ConversationQuery, MessageQuery, RowPage};
+use kabar_core::domain::page::{
+    ContactQuery, ConversationQuery, MessageQuery, NamedTemplateQuery, RowPage, TemplateQuery,
+};
 use kabar_core::domain::status::MessageStatus;
+use kabar_core::domain::template::Template;
 use kabar_core::ids::{AccountId, ContactId, ConversationId, MessageId};
 use kabar_core::redis::RedisPage;
 
@@ -30,6 +33,10 @@ pub enum ReadQuery {
     Contacts(ContactQuery),
     /// One contact.
     Contact(ContactId),
+    /// A list of templates.
+    Templates(TemplateQuery),
+    /// The one template of a name.
+    Template(NamedTemplateQuery),
     /// A part of the log, as a list.
     Events(EventQuery),
     /// A part of the log, as a stream sends it.
@@ -47,6 +54,8 @@ pub enum PageKind {
     SingleMessages,
     /// Lists of contacts, and single ones.
     Contacts,
+    /// Lists of templates, and single ones.
+    Templates,
     /// Parts of the log.
     Events,
 }
@@ -69,6 +78,7 @@ impl ReadQuery {
             Self::Messages(_) => PageKind::Messages,
             Self::Message(_) => PageKind::SingleMessages,
             Self::Contacts(_) | Self::Contact(_) => PageKind::Contacts,
+            Self::Templates(_) | Self::Template(_) => PageKind::Templates,
             Self::Events(_) | Self::EventFrames(_) => PageKind::Events,
         }
     }
@@ -85,6 +95,10 @@ impl ReadQuery {
             Self::Contacts(query) => {
                 format!("{}#{}#{:?}", query.scope(account), query.limit.rows(), query.after)
             }
+            Self::Templates(query) => {
+                format!("{}#{}#{:?}", query.scope(account), query.limit.rows(), query.after)
+            }
+            Self::Template(query) => format!("template/{:?}", (&query.name, &query.language)),
             Self::Conversation(id) => format!("conversation/{id}"),
             Self::Message(id) => format!("message/{id}"),
             Self::Contact(id) => format!("contact/{id}"),
@@ -119,6 +133,10 @@ pub enum QueryResult {
     Contacts(RowPage<Arc<Contact>>),
     /// One contact.
     Contact(Arc<Contact>),
+    /// A list of templates.
+    Templates(RowPage<Arc<Template>>),
+    /// One template.
+    Template(Arc<Template>),
     /// A part of the log.
     Events(EventPage),
 }
@@ -151,7 +169,9 @@ impl QueryResult {
             | Self::Messages(_)
             | Self::Message(_)
             | Self::Contacts(_)
-            | Self::Contact(_) => None,
+            | Self::Contact(_)
+            | Self::Templates(_)
+            | Self::Template(_) => None,
         }
     }
 
@@ -162,8 +182,9 @@ impl QueryResult {
             Self::Conversations(page) => page.rows.len(),
             Self::Messages(page) => page.rows.len(),
             Self::Contacts(page) => page.rows.len(),
+            Self::Templates(page) => page.rows.len(),
             Self::Events(page) => page.events.len(),
-            Self::Conversation(_) | Self::Message(_) | Self::Contact(_) => 1,
+            Self::Conversation(_) | Self::Message(_) | Self::Contact(_) | Self::Template(_) => 1,
         }
     }
 }

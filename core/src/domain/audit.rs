@@ -59,6 +59,8 @@ audit_words! {
         WebhookReread = "webhook.reread";
         ContactDeleted = "contact.deleted";
         ContactExported = "contact.exported";
+        TemplateCreated = "template.created";
+        TemplatesSynced = "template.synced";
         SubscriptionCreated = "webhook_subscription.created";
         SubscriptionUpdated = "webhook_subscription.updated";
         SubscriptionDeleted = "webhook_subscription.deleted";
@@ -89,6 +91,7 @@ audit_words! {
         User = "user";
         Account = "account";
         Contact = "contact";
+        Template = "template";
         Subscription = "webhook_subscription";
         SigningSecret = "webhook_secret";
         Delivery = "webhook_delivery";

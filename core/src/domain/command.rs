@@ -13,6 +13,8 @@ use super::message::{Message, OutgoingMessage, SendOutcome, WaitingMessage};
 use super::monotonic::MonotonicInstant;
 use super::organisation::User;
 use super::read_receipt::ReadReceipt;
+use super::template::{Template, TemplateCounts, TemplateKey, ToldTemplate};
+use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, MessageId};
 
 /// One command to an account.
@@ -66,6 +68,17 @@ pub enum AccountCommand {
     /// Record the answer to a look at the account's own number: its properties, or `None` when WhatsApp still
     /// refuses the account.
     RecordProbe(Option<AccountProfile>),
+    /// Record a part of WhatsApp's list of templates.
+    RecordTemplates(Vec<ToldTemplate>),
+    /// Remove templates that WhatsApp's list does not have, unless they have changed since it was asked for.
+    RemoveTemplates {
+        /// Their names.
+        keys: Vec<TemplateKey>,
+        /// Wall time before the list was asked for.
+        listed_at: Timestamp,
+    },
+    /// Record a template that WhatsApp has taken.
+    AddTemplate(Box<ToldTemplate>),
     /// Change the account itself.
     Configure(AccountPatch),
 }
@@ -116,6 +129,10 @@ pub enum CommandReply {
     Conversation(Arc<Conversation>),
     /// The contact after the command.
     Contact(Arc<Contact>),
+    /// The template after the command.
+    Template(Arc<Template>),
+    /// Counts of the templates that a part of WhatsApp's list taught.
+    Templates(TemplateCounts),
     /// The account after the command.
     Account(Arc<Account>),
 }

@@ -1,6 +1,7 @@
 //! Reasons for which an account does not carry out a command.
 
 use super::account::AccountStatus;
+use super::template::TemplateStatus;
 use crate::ids::ContactId;
 
 /// Reason for which a command was not carried out. Nothing has changed.
@@ -27,4 +28,7 @@ pub enum CommandRefusal {
     /// WhatsApp has no read receipts in groups.
     #[error("messages of a group cannot be marked as read")]
     GroupMessage,
+    /// The template is known, and WhatsApp would not send it.
+    #[error("the template is {}", .0.as_str())]
+    TemplateNotApproved(TemplateStatus),
 }

@@ -18,6 +18,7 @@ mod preferences;
 mod send_attempts;
 mod sends;
 mod statuses;
+mod templates;
 
 use super::command::{AccountCommand, CommandRefusal, CommandReply};
 use super::draft::Draft;
@@ -83,6 +84,12 @@ fn apply_inbound(draft: &mut Draft<'_>, command: &AccountCommand) -> Result<Comm
             account_recovery::record_probe(draft, told.as_ref());
             CommandReply::Recorded
         }
+        AccountCommand::RecordTemplates(told) => templates::record_templates(draft, told)?,
+        AccountCommand::RemoveTemplates { keys, listed_at } => {
+            templates::remove_templates(draft, keys, *listed_at)?;
+            CommandReply::Recorded
+        }
+        AccountCommand::AddTemplate(told) => templates::add_template(draft, told)?,
         AccountCommand::Configure(patch) => {
             let mut account = (*draft.account).clone();
             let changed = patch.apply(&mut account);
@@ -127,6 +134,13 @@ fn apply_item(draft: &mut Draft<'_>, item: &InboundItem) -> Result<(), RowNotLoa
             }
             Ok(())
         }
+        InboundFact::Template(notice) => {
+            if draft.repeats_notice(raw)? {
+                Ok(())
+            } else {
+                templates::apply_notice(draft, notice)
+            }
+        }
         InboundFact::RawOnly => {
             draft.keep_raw(raw);
             Ok(())
@@ -139,6 +153,10 @@ fn apply_account_notice(draft: &mut Draft<'_>, notice: &AccountNotice) {
     let mut account = (*draft.account).clone();
     let before = account.profile.clone();
     if account.profile.update_from(&notice.profile) {
+        if account.profile.waba_id != before.waba_id {
+            // The templates are those of the WhatsApp Business Account.
+            draft.ask_templates();
+        }
         let news = account.profile.is_news_after(&before);
         let account = draft.write_account(account);
         if news {

@@ -4,6 +4,7 @@
 //! which a rule lacked a row never becomes a commit.
 
 mod erasures;
+mod templates;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -21,8 +22,9 @@ use super::message::Message;
 use super::parked::ParkedItem;
 use super::read_receipt::ReadReceipt;
 use super::row_needs::{RowNeeds, RowNotLoaded};
+use super::template::{Template, TemplateKey};
 use super::time::Timestamp;
-use crate::ids::{ContactId, ConversationId, IdSource, MessageId};
+use crate::ids::{ContactId, ConversationId, IdSource, MessageId, TemplateId};
 
 /// A draft of one commit.
 pub struct Draft<'a> {
@@ -71,6 +73,12 @@ pub struct AccountChanges {
     pub read_receipts: Vec<ReadReceipt>,
     /// WhatsApp is to be asked for the properties of the number. It is no row: a commit need not write it.
     pub asks_profile: bool,
+    /// WhatsApp is to be asked for its list of templates. It is no row: a commit need not write it.
+    pub asks_templates: bool,
+    /// New and changed templates.
+    pub templates: BTreeMap<TemplateId, Arc<Template>>,
+    /// Templates that WhatsApp does not have any more.
+    pub removed_templates: BTreeMap<TemplateId, TemplateKey>,
     /// Outcomes of effects of hooks.
     pub effects: Vec<SettledEffect>,
     /// Contacts that go, with their conversations. Their messages are erased afterwards.
@@ -125,6 +133,8 @@ impl AccountChanges {
             && self.removed.is_empty()
             && self.erased_keys.is_empty()
             && self.ended_erasures.is_empty()
+            && self.templates.is_empty()
+            && self.removed_templates.is_empty()
     }
 }
 

@@ -10,6 +10,7 @@ use super::command_refusal::CommandRefusal;
 use super::conversation::ConversationStatus;
 use super::message::OutgoingMessage;
 use super::read_receipt::ReadReceipt;
+use super::template::TemplateStatus;
 use crate::ids::{ConversationId, MessageId, RunId, UserId};
 
 /// Effects of one run, at most.
@@ -118,8 +119,21 @@ impl EffectRefusal {
                 CommandRefusal::NoConversation | CommandRefusal::NoMessage | CommandRefusal::NoContact,
             )
             | Self::NoUser => "resource_not_found",
+            Self::Refused(CommandRefusal::TemplateNotApproved(status)) => template_refusal_code(status),
             Self::Refused(CommandRefusal::GroupMessage) => "invalid_field_value",
             Self::OverBudget => "rate_limit_exceeded",
+        }
+    }
+}
+
+/// Returns the contract's code of a refused send of a template in this state.
+#[must_use]
+pub const fn template_refusal_code(status: TemplateStatus) -> &'static str {
+    match status {
+        TemplateStatus::Paused => "template_paused",
+        TemplateStatus::Disabled => "template_disabled",
+        TemplateStatus::Approved | TemplateStatus::Pending | TemplateStatus::Rejected => {
+            "template_not_approved"
         }
     }
 }

@@ -11,6 +11,7 @@ use super::conversation::Conversation;
 use super::log::EventPage;
 use super::message::Message;
 use super::page::RowPage;
+use super::template::Template;
 use super::time::Timestamp;
 
 /// Fields of a row that a list's tag depends on.
@@ -47,6 +48,15 @@ impl ListTagged for Message {
 }
 
 impl ListTagged for Contact {
+    fn id_bits(&self) -> u128 {
+        self.id.bits()
+    }
+    fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+}
+
+impl ListTagged for Template {
     fn id_bits(&self) -> u128 {
         self.id.bits()
     }

@@ -1,5 +1,7 @@
 //! Events of an account's durable log: its changes, in order, without gaps.
 
+mod event_type;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -11,8 +13,11 @@ use super::identity::Identifier;
 use super::inbound::FieldNotice;
 use super::message::Message;
 use super::status::MessageStatus;
+use super::template::{Template, TemplateKey};
 use super::time::Timestamp;
-use crate::ids::{ContactId, ConversationId, EventId, MessageId};
+use crate::ids::{ContactId, ConversationId, EventId, MessageId, TemplateId};
+
+pub use self::event_type::{EventType, EventTypes};
 
 /// Kind of an event, with the subject as the commit left it at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +91,17 @@ pub enum EventKind {
         /// Its contact, which was deleted too.
         contact: ContactId,
     },
+    /// A template became known.
+    TemplateCreated(Arc<Template>),
+    /// Something of a template changed.
+    TemplateUpdated(Arc<Template>),
+    /// WhatsApp does not have a template any more.
+    TemplateDeleted {
+        /// Its id.
+        id: TemplateId,
+        /// Its name and language.
+        key: TemplateKey,
+    },
     /// An event of which the data was erased.
     Erased(ErasedEvent),
 }
@@ -114,6 +130,9 @@ impl EventKind {
             Self::WhatsAppField(_) => EventType::WhatsAppField,
             Self::ContactDeleted(_) => EventType::ContactDeleted,
             Self::ConversationDeleted { .. } => EventType::ConversationDeleted,
+            Self::TemplateCreated(_) => EventType::TemplateCreated,
+            Self::TemplateUpdated(_) => EventType::TemplateUpdated,
+            Self::TemplateDeleted { .. } => EventType::TemplateDeleted,
             Self::Erased(erased) => erased.event_type,
         }
     }
@@ -147,6 +166,9 @@ impl EventKind {
             | Self::ContactIdentityUpdated { .. }
             | Self::ContactDeleted(_)
             | Self::ConversationDeleted { .. }
+            | Self::TemplateCreated(_)
+            | Self::TemplateUpdated(_)
+            | Self::TemplateDeleted { .. }
             | Self::Erased(ErasedEvent { field: None, .. })
             | Self::AccountUpdated(_) => Cow::Borrowed(self.as_str()),
         }
@@ -177,6 +199,9 @@ impl EventKind {
             | Self::ContactIdentityUpdated { .. }
             | Self::ContactDeleted(_)
             | Self::ConversationDeleted { .. }
+            | Self::TemplateCreated(_)
+            | Self::TemplateUpdated(_)
+            | Self::TemplateDeleted { .. }
             | Self::Erased(_)
             | Self::AccountUpdated(_)
             | Self::WhatsAppField(_) => return,
@@ -215,6 +240,9 @@ impl EventKind {
             | Self::ContactUpdated(_)
             | Self::ContactIdentityUpdated { .. }
             | Self::ContactDeleted(_)
+            | Self::TemplateCreated(_)
+            | Self::TemplateUpdated(_)
+            | Self::TemplateDeleted { .. }
             | Self::AccountUpdated(_)
             | Self::WhatsAppField(_)
             | Self::Erased(_) => None,
@@ -242,108 +270,13 @@ impl EventKind {
             | Self::ContactUpdated(contact)
             | Self::ContactIdentityUpdated { contact, .. } => contact.id,
             Self::ContactDeleted(contact) | Self::ConversationDeleted { contact, .. } => *contact,
-            Self::AccountUpdated(_) | Self::WhatsAppField(_) | Self::Erased(_) => ContactId::NONE,
+            Self::AccountUpdated(_)
+            | Self::WhatsAppField(_)
+            | Self::TemplateCreated(_)
+            | Self::TemplateUpdated(_)
+            | Self::TemplateDeleted { .. }
+            | Self::Erased(_) => ContactId::NONE,
         }
-    }
-}
-
-macro_rules! event_types {
-    ($($name:ident = $word:literal,)*) => {
-        /// The contract's `type` of an event.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "each is the contract's own word, which as_str spells")]
-        pub enum EventType { $($name,)* }
-
-        impl EventType {
-            /// All of them, in the contract's order.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The contract's word.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $word,)* }
-            }
-
-            /// Reads the contract's word.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == text)
-            }
-        }
-    };
-}
-
-event_types! {
-    MessageReceived = "message.received",
-    MessageCreated = "message.created",
-    MessageSent = "message.sent",
-    MessageStatus = "message.status",
-    ConversationCreated = "conversation.created",
-    ConversationAssigned = "conversation.assigned",
-    ConversationClosed = "conversation.closed",
-    ConversationUpdated = "conversation.updated",
-    ContactCreated = "contact.created",
-    ContactUpdated = "contact.updated",
-    MessageEdited = "message.edited",
-    MessageRevoked = "message.revoked",
-    MessageStatusReported = "message.status_reported",
-    ContactIdentityUpdated = "contact.identity_updated",
-    ConversationMerged = "conversation.merged",
-    ContactDeleted = "contact.deleted",
-    ConversationDeleted = "conversation.deleted",
-    AccountUpdated = "account.updated",
-    WhatsAppField = "whatsapp.*",
-}
-
-/// A set of event types.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct EventTypes(u32);
-
-impl EventTypes {
-    /// None of them.
-    pub const NONE: Self = Self(0);
-
-    /// Every type.
-    #[must_use]
-    pub fn all_types() -> Self {
-        EventType::ALL.iter().copied().collect()
-    }
-
-    fn type_bit(one: EventType) -> u32 {
-        let place = EventType::ALL.iter().position(|known| *known == one);
-        place
-            .and_then(|place| u32::try_from(place).ok())
-            .and_then(|place| 1_u32.checked_shl(place))
-            .unwrap_or(0)
-    }
-
-    /// Returns `true` when the set is empty.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Returns `true` when this type is in the set.
-    #[must_use]
-    pub fn contains_type(self, one: EventType) -> bool {
-        self.0 & Self::type_bit(one) != 0
-    }
-
-    /// Returns `true` when the two sets have a type in common.
-    #[must_use]
-    pub const fn intersects_with(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// Each type of the set, in the contract's order.
-    pub fn iter(self) -> impl Iterator<Item = EventType> {
-        EventType::ALL.iter().copied().filter(move |one| self.contains_type(*one))
-    }
-}
-
-impl FromIterator<EventType> for EventTypes {
-    fn from_iter<I: IntoIterator<Item = EventType>>(types: I) -> Self {
-        Self(types.into_iter().fold(0, |bits, one| bits | Self::type_bit(one)))
     }
 }
 
@@ -358,26 +291,4 @@ pub struct Event {
     pub created_at: Timestamp,
     /// Kind, with its subject.
     pub kind: EventKind,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_are_told_apart_by_word_and_by_bit() {
-        for (place, one) in EventType::ALL.iter().enumerate() {
-            assert_eq!(EventType::parse(one.as_str()), Some(*one));
-            let alone: EventTypes = [*one].into_iter().collect();
-            assert_eq!(alone.iter().collect::<Vec<_>>(), [*one]);
-            let others: EventTypes =
-                EventType::ALL.iter().enumerate().filter(|(n, _)| *n != place).map(|(_, one)| *one).collect();
-            assert!(
-                !others.contains_type(*one)
-                    && !others.intersects_with(alone)
-                    && EventTypes::all_types().intersects_with(alone)
-            );
-        }
-        assert!(EventTypes::NONE.is_empty() && EventType::parse("message").is_none());
-    }
 }

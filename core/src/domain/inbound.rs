@@ -7,6 +7,7 @@ use super::identity::{GroupId, Party};
 use super::message::{Direction, MessageError, MessageKind};
 use super::message_details::{MessageContext, MessageSource, ReactionTo};
 use super::status::MessageStatus;
+use super::template::TemplateNotice;
 use super::time::Timestamp;
 use super::wamid::wamid_key;
 use crate::ids::MessageId;
@@ -82,7 +83,7 @@ impl InboundItem {
             InboundFact::Field(_) | InboundFact::Preference(_) | InboundFact::RawOnly => {
                 self.raw.iter().map(|raw| raw.wamid_key.clone()).collect()
             }
-            InboundFact::Person(_) | InboundFact::Account(_) => Vec::new(),
+            InboundFact::Person(_) | InboundFact::Account(_) | InboundFact::Template(_) => Vec::new(),
         }
     }
 }
@@ -108,6 +109,8 @@ pub enum InboundFact {
     Field(FieldNotice),
     /// News about the account itself.
     Account(AccountNotice),
+    /// News about a template of the WhatsApp Business Account.
+    Template(Box<TemplateNotice>),
     /// An item of which only the raw form is kept, such as a status with an unknown name.
     RawOnly,
 }

@@ -5,6 +5,7 @@
 //! never concluded from silence.
 
 mod erasures;
+mod templates;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
@@ -19,6 +20,7 @@ use super::message::Message;
 use super::parked::ParkedItem;
 use super::row_needs::{RowNeed, RowNeeds, RowNotLoaded};
 use super::status::MessageStatus;
+use super::template::{Template, TemplateKey};
 use super::wamid::wamid_key;
 use crate::ids::{ContactId, ConversationId, MessageId, RunId};
 
@@ -86,6 +88,7 @@ pub struct LoadedRows {
     erased: LoadedKeys<Arc<str>, ()>,
     /// Whole sets, by the contact that others were merged into: one without an entry is not loaded.
     merged: HashMap<ContactId, BTreeSet<ContactId>>,
+    templates: LoadedKeys<TemplateKey, Arc<Template>>,
 }
 
 impl LoadedRows {
@@ -104,6 +107,7 @@ impl LoadedRows {
         needs.notices.iter().for_each(|key| facts.notices.put_absent(key.clone()));
         facts.effects.extend(needs.runs.iter().map(|run| (*run, BTreeSet::new())));
         needs.erased.iter().for_each(|key| facts.put_absent_erased(key));
+        needs.templates.iter().for_each(|key| facts.put_absent_template(key));
         facts.merged.extend(needs.merged.iter().map(|id| (*id, BTreeSet::new())));
         facts
     }
@@ -118,6 +122,7 @@ impl LoadedRows {
         self.message_by_wamid.merge_keys(other.message_by_wamid);
         self.notices.merge_keys(other.notices);
         self.erased.merge_keys(other.erased);
+        self.templates.merge_keys(other.templates);
         for (key, set) in other.merged {
             self.merged.entry(key).or_insert(set);
         }

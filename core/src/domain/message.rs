@@ -8,6 +8,7 @@ use super::due_time::DueTime;
 use super::identity::Party;
 use super::message_details::{MessageContext, MessageDetails, MessageSource, ReactionTo};
 use super::status::{MessageStatus, StatusHistory};
+use super::template::TemplateKey;
 use super::time::Timestamp;
 use crate::ids::{ContactId, ConversationId, MessageId};
 
@@ -162,6 +163,8 @@ pub struct OutgoingMessage {
     pub context: Option<Arc<str>>,
     /// The message that a reaction is for, and its emoji.
     pub reaction: Option<ReactionTo>,
+    /// Name and language of a template; `None` of one that no account can have.
+    pub template: Option<TemplateKey>,
     /// Text of the client's that comes back with the message.
     pub callback_data: Option<Arc<str>>,
     /// `Api` or `Hook`.

@@ -13,10 +13,11 @@ use super::identity::UserId;
 use super::message::Direction;
 use super::phone::Phone;
 use super::status::MessageStatus;
+use super::template::TemplateStatus;
 use super::time::Timestamp;
 use crate::ids::{
     AccountId, ContactId, ConversationId, DeliveryId, MessageId, OrganisationId, PluginId, RunId, RunLogId,
-    SubscriptionId,
+    SubscriptionId, TemplateId,
 };
 
 /// Rows of a page, at most: 1 to 100, 25 by default.
@@ -155,6 +156,39 @@ impl ContactQuery {
         bind_scope(&mut scope, "search", self.search.as_deref());
         scope
     }
+}
+
+/// Query for a list of templates, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct TemplateQuery {
+    /// Only templates in this state.
+    pub status: Option<TemplateStatus>,
+    /// Only templates in this language.
+    pub language: Option<Arc<str>>,
+    /// Rows of the page.
+    pub limit: PageLimit,
+    /// The last row of the page before.
+    pub after: Option<TemplateId>,
+}
+
+impl TemplateQuery {
+    /// Scope that a cursor of this list is bound to.
+    #[must_use]
+    pub fn scope(&self, account: AccountId) -> String {
+        let mut scope = format!("templates/{account}");
+        bind_scope(&mut scope, "status", self.status.map(TemplateStatus::as_str));
+        bind_scope(&mut scope, "language", self.language.as_deref());
+        scope
+    }
+}
+
+/// Query for the one template of a name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NamedTemplateQuery {
+    /// The name.
+    pub name: Arc<str>,
+    /// The language; may be left out where there is one.
+    pub language: Option<Arc<str>>,
 }
 
 /// Filter of a tenant's deliveries.

@@ -12,6 +12,7 @@ use super::command::{AccountCommand, EffectAction, EffectCommand};
 use super::identity::{IdentifierKey, Party};
 use super::inbound::{InboundFact, InboundItem, InboundMessage, ItemOwner};
 use super::message::{OutgoingMessage, SendOutcome};
+use super::template::TemplateKey;
 use super::wamid::wamid_key;
 use crate::ids::{ContactId, ConversationId, MessageId, RunId};
 
@@ -40,6 +41,8 @@ pub enum RowNeed {
     ErasedKey(Arc<str>),
     /// The contacts that were merged into a contact, directly or through others.
     MergedContacts(ContactId),
+    /// A template by name and language.
+    Template(TemplateKey),
 }
 
 /// A rule looked up a key that was not loaded, so it cannot decide.
@@ -72,6 +75,8 @@ pub struct RowNeeds {
     pub erased: BTreeSet<Arc<str>>,
     /// Contacts of which the merged ones are needed.
     pub merged: BTreeSet<ContactId>,
+    /// Templates by name and language.
+    pub templates: BTreeSet<TemplateKey>,
 }
 
 impl RowNeeds {
@@ -119,6 +124,9 @@ impl RowNeeds {
             RowNeed::MergedContacts(id) => {
                 self.merged.insert(id);
             }
+            RowNeed::Template(key) => {
+                self.templates.insert(key);
+            }
         }
     }
 
@@ -154,6 +162,13 @@ impl RowNeeds {
                     }
                 }
             }
+            AccountCommand::RecordTemplates(told) => {
+                self.templates.extend(told.iter().map(|one| one.key.clone()));
+            }
+            AccountCommand::RemoveTemplates { keys, .. } => self.templates.extend(keys.iter().cloned()),
+            AccountCommand::AddTemplate(told) => {
+                self.templates.insert(told.key.clone());
+            }
             AccountCommand::CarryOut(orders) => orders.iter().for_each(|order| self.add_order(order)),
             AccountCommand::EndErasure { .. }
             | AccountCommand::RecordProbe(_)
@@ -182,6 +197,7 @@ impl RowNeeds {
             Address::Group(id) => Some(IdentifierKey::Group(id.clone())),
             Address::Unknown => None,
         });
+        self.templates.extend(outgoing.template.clone());
         self.wamids.extend(outgoing.reaction.iter().map(|reaction| wamid_key(&reaction.wamid)));
     }
 
@@ -217,6 +233,10 @@ impl RowNeeds {
                 notice.before.iter().for_each(|party| self.add_party(party));
             }
             InboundFact::Field(_) | InboundFact::Account(_) => {
+                self.notices.extend(item.raw.iter().map(|raw| raw.wamid_key.clone()));
+            }
+            InboundFact::Template(notice) => {
+                self.templates.insert(notice.told.key.clone());
                 self.notices.extend(item.raw.iter().map(|raw| raw.wamid_key.clone()));
             }
             InboundFact::RawOnly => {}

@@ -113,7 +113,7 @@ scope_sets! {
     KeyScopes {
         /// Every read, polls and streams included.
         Read = "read", 1;
-        /// Changes of conversations, messages and contacts.
+        /// Changes of conversations, messages, contacts and templates.
         Write = "write", 2;
         /// Changes of plugins, and reads of them.
         Plugins = "plugins", 4;

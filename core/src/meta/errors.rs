@@ -4,6 +4,8 @@
 //! Invariant: a number that is not listed here is permanent and called `whatsapp_error`. The sender decides
 //! when to try again.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::content::{bound_text, one_line};
@@ -58,7 +60,7 @@ const MISSING_OBJECT: i64 = 33;
 #[must_use]
 pub(super) fn refuses_account(error: &Value) -> bool {
     match error.get("code").and_then(whole_number) {
-        Some(100) => error.get("error_subcode").and_then(whole_number) == Some(MISSING_OBJECT),
+        Some(100) => read_subcode(error) == Some(MISSING_OBJECT),
         Some(code) => classify_code(code) == ErrorClass::AccountRefused,
         None => false,
     }
@@ -111,7 +113,19 @@ pub(super) fn read_error(error: &Value) -> MessageError {
         error.get("title"),
     ];
     let text = texts.into_iter().flatten().filter_map(Value::as_str).find(|text| !text.trim().is_empty());
-    message_error(code, &bound_text(&one_line(text.unwrap_or("WhatsApp gave no reason")), MESSAGE_CHARS_MAX))
+    message_error(code, &bound_message(text.unwrap_or("WhatsApp gave no reason")))
+}
+
+/// Returns a text of Meta's as an error shows it: in one line, and bounded.
+#[must_use]
+pub(super) fn bound_message(text: &str) -> Arc<str> {
+    bound_text(&one_line(text), MESSAGE_CHARS_MAX).into()
+}
+
+/// Returns the subcode of an error object of Meta's.
+#[must_use]
+pub(super) fn read_subcode(error: &Value) -> Option<i64> {
+    error.get("error_subcode").and_then(whole_number)
 }
 
 fn whole_number(value: &Value) -> Option<i64> {

@@ -17,7 +17,8 @@ use crate::domain::time::Timestamp;
 /// Words of Meta's are short; longer ones are not kept.
 const WORD_CHARS_MAX: usize = 128;
 
-fn read_word(value: Option<&Value>) -> Option<Arc<str>> {
+/// Reads a word or a number of Meta's.
+pub(super) fn read_word(value: Option<&Value>) -> Option<Arc<str>> {
     let text = match value? {
         Value::String(text) => one_line(text),
         Value::Number(number) => number.to_string(),

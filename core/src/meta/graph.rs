@@ -1,8 +1,12 @@
-//! Calls to Meta's Graph API: sending a message, and marking one as read.
+//! Calls to Meta's Graph API: sending a message, marking one as read, and looks at a number; those about templates are in
+//! `templates`.
 //!
 //! Invariants: one call is one request; it follows no redirect and is never repeated here. It ends within 30
-//! seconds. A message is sent before its deadline or not at all. No more than 64 KiB of a response is read. Tokens,
+//! seconds. A message is sent before its deadline or not at all. No more than 64 KiB of a response is read (of a list of
+//! templates 8 MiB). Tokens,
 //! numbers and bodies are not logged. The sender decides when to call again, and how fast.
+
+mod templates;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +16,7 @@ use reqwest::{Body, Client, Response, redirect};
 use serde_json::{Map, Value, json};
 use tracing::Instrument;
 
+pub use self::templates::{TemplateCallError, TemplatePage};
 use super::errors;
 use super::graph_answer::{GraphAnswer, GraphRefusal};
 pub use super::graph_answer::{GraphOutcome, RETRY_AFTER_MAX};
@@ -214,14 +219,18 @@ fn lost_outcome(error: &reqwest::Error) -> RequestLost {
     }
 }
 
-async fn read(mut response: Response) -> GraphAnswer {
+async fn read(response: Response) -> GraphAnswer {
+    read_at_most(response, ANSWER_BYTES_MAX).await
+}
+
+async fn read_at_most(mut response: Response, bytes_max: usize) -> GraphAnswer {
     let status = response.status().as_u16();
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     let body = loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= bytes_max => body.extend_from_slice(&chunk),
             Ok(None) => break Some(body),
             // Too long, or broken off: the part that was read is useless.
             Ok(Some(_)) | Err(_) => break None,

@@ -105,14 +105,29 @@ impl GraphAnswer {
         Err(self.read_refusal(self.parse_json().as_ref()).unwrap_or_else(|| self.bare_refusal()))
     }
 
+    /// Returns the JSON of an answer to a call that is no send. A refusal has the text that Meta wrote for people.
+    pub(super) fn of_call(&self) -> Result<Value, GraphRefusal> {
+        let json = self.parse_json();
+        if (200..300).contains(&self.status) {
+            return json.ok_or_else(|| self.bare_refusal());
+        }
+        let mut refusal = self.read_refusal(json.as_ref()).unwrap_or_else(|| self.bare_refusal());
+        let for_people = json.as_ref().and_then(|json| json.pointer("/error/error_user_msg")?.as_str());
+        if let Some(text) = for_people.filter(|text| !text.trim().is_empty()) {
+            refusal.error.message = errors::bound_message(text);
+        }
+        Err(refusal)
+    }
+
     /// Returns the error that Meta wrote, if it wrote one.
     fn read_refusal(&self, json: Option<&Value>) -> Option<GraphRefusal> {
         let error = json?.get("error").filter(|error| error.is_object())?;
         let refuses_account = errors::refuses_account(error);
+        let subcode = errors::read_subcode(error);
         let error = errors::read_error(error);
         let transient = error.provider_code.is_some_and(errors::is_transient) || self.passing_refusal();
         let transient = transient && !refuses_account;
-        Some(GraphRefusal { transient, refuses_account, retry_after: self.retry_after(), error })
+        Some(GraphRefusal { transient, refuses_account, retry_after: self.retry_after(), subcode, error })
     }
 
     /// Returns the refusal of a response without an error of Meta's, as proxies write them.
@@ -121,6 +136,7 @@ impl GraphAnswer {
             transient: self.passing_refusal(),
             refuses_account: self.status == 401,
             retry_after: self.retry_after(),
+            subcode: None,
             error: self.unreadable_answer(),
         }
     }
@@ -145,11 +161,12 @@ pub(super) struct GraphRefusal {
     pub(super) transient: bool,
     pub(super) refuses_account: bool,
     pub(super) retry_after: Option<Duration>,
+    pub(super) subcode: Option<i64>,
 }
 
 impl From<GraphRefusal> for GraphOutcome {
     fn from(refusal: GraphRefusal) -> Self {
-        let GraphRefusal { error, transient, refuses_account, retry_after } = refusal;
+        let GraphRefusal { error, transient, refuses_account, retry_after, .. } = refusal;
         if refuses_account {
             Self::AccountRefused(error)
         } else if transient {

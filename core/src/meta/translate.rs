@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 pub use super::item_fields::SkipReason;
 use super::raw_members;
 use super::raw_members::{MalformedWebhook, RawMembers};
-use super::{fields, item_fields};
+use super::{fields, item_fields, template_fields};
 use crate::domain::account::{AccountProfile, PhoneNumberId};
 use crate::domain::inbound::{FieldNotice, InboundFact, InboundItem, RawItem, RawRole};
 use crate::domain::phone::Phone;
@@ -182,12 +182,16 @@ impl WebhookReader {
             }
             field => {
                 let value = serde_json::from_str(value.get()).unwrap_or(Value::Null);
-                fields::read_account_notice(field, &value).into_iter().collect()
+                let account = fields::read_account_notice(field, &value);
+                account.into_iter().chain(template_fields::read_template_notice(field, &value)).collect()
             }
         };
         for fact in facts {
             // Its key tells that the value came before, and that it was erased.
-            let of_value = matches!(fact, InboundFact::Account(_) | InboundFact::Preference(_));
+            let of_value = matches!(
+                fact,
+                InboundFact::Account(_) | InboundFact::Preference(_) | InboundFact::Template(_)
+            );
             let raw = of_value.then(|| notice_item(place, &place.field, value));
             self.keep_item(place, InboundItem { fact, raw });
         }

@@ -96,6 +96,9 @@ impl<'a> MetaForm<'a> {
             | EventKind::ContactDeleted(_)
             | EventKind::ConversationDeleted { .. }
             | EventKind::AccountUpdated(_)
+            | EventKind::TemplateCreated(_)
+            | EventKind::TemplateUpdated(_)
+            | EventKind::TemplateDeleted { .. }
             | EventKind::WhatsAppField(_) => Self::Other,
             // Meta's form has nothing without content.
             EventKind::Erased(_) => Self::Hidden,

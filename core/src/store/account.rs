@@ -14,6 +14,7 @@ use super::profile_row::ProfileRow;
 use super::row::{RowPlace, RowText, json_text};
 use super::{
     AccountActivation, AccountCommit, CommitFloor, InsertedAccount, Store, StoreError, conversation, erasure,
+    template,
 };
 use crate::domain::account::{Account, AccountStatus, PhoneNumberId, Secret};
 use crate::encryption::KeyRing;
@@ -301,6 +302,8 @@ impl Store {
         let sql = "SELECT digest FROM erased_keys WHERE account = $1 LIMIT 1";
         let rows = snapshot.fetch_rows(sql, vec![account_number.into()]).await?;
         let has_erased = is_erasing || !rows.is_empty();
+        let rows = snapshot.fetch_rows(template::FIND_ANY, vec![account_number.into()]).await?;
+        let has_templates = !rows.is_empty();
         snapshot.end_reads().await?;
         Ok(Some(AccountActivation {
             account,
@@ -310,6 +313,7 @@ impl Store {
             lost_commits: taken.had_lost_commits.then_some(floor),
             last_commit_at,
             conversations,
+            has_templates,
             complete,
             has_pending,
             has_parked,

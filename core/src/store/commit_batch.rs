@@ -26,6 +26,7 @@ use super::message_progress::{self, ProgressRow};
 use super::parked_item::{self, ParkedRow, UnparkedRow};
 use super::raw_item::{self, ErasedRawRow, RawRow};
 use super::row::json_array;
+use super::template::{self, RemovedTemplateRow, TemplateRow};
 use super::{AccountCommit, StoreError};
 use crate::domain::audit::AuditEntry;
 use crate::encryption::KeyRing;
@@ -91,6 +92,7 @@ impl WriteWork {
                     changes.parked.len(),
                     changes.erased.len(),
                     changes.effects.len(),
+                    changes.templates.len(),
                     commit.events.len(),
                     commit.records.len(),
                     commit.audit.len(),
@@ -147,6 +149,8 @@ struct BatchRows<'a> {
     events: Vec<EventRow<'a>>,
     records: Vec<RecordRow<'a>>,
     effects: Vec<SettledRow>,
+    removed_templates: Vec<RemovedTemplateRow>,
+    templates: Vec<TemplateRow<'a>>,
     audit: Vec<AuditRow<'a>>,
 }
 
@@ -197,6 +201,8 @@ impl<'a> BatchRows<'a> {
             self.records.push(RecordRow::from_record(number, row, keys)?);
         }
         self.effects.extend(changes.effects.iter().map(|row| SettledRow::from_effect(number, row)));
+        self.removed_templates.extend(RemovedTemplateRow::from_changes(number, changes));
+        self.templates.extend(changes.templates.values().map(|row| TemplateRow::with_key(number, row)));
         for entry in &commit.audit {
             self.audit.push(AuditRow::from_entry(Some(number), entry)?);
         }
@@ -232,6 +238,8 @@ impl<'a> BatchRows<'a> {
             bulk_rows(&event::INSERT, &self.events),
             bulk_rows(&idempotency::UPSERT, &self.records),
             bulk_rows(&effect::SETTLE, &self.effects),
+            bulk_rows(&template::DELETE, &self.removed_templates),
+            bulk_rows(&template::UPSERT, &self.templates),
             bulk_rows(&audit::INSERT, &self.audit),
         ];
         each.into_iter().filter_map(Result::transpose).collect()

@@ -19,6 +19,7 @@ use crate::domain::effect::{Effect, EffectId, EffectRefusal, EffectRow, EffectSt
 use crate::domain::message::{MessageKind, OutgoingMessage};
 use crate::domain::message_details::{MessageSource, ReactionTo};
 use crate::domain::read_receipt::ReadReceipt;
+use crate::domain::template::TemplateKey;
 use crate::domain::time::Timestamp;
 use crate::ids::{ConversationId, MessageId, PluginId, RunId, UserId};
 
@@ -129,6 +130,9 @@ enum EffectJson {
         reaction: Option<(String, Option<String>)>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         callback_data: Option<String>,
+        /// Name and language of a template.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        template: Option<(String, String)>,
     },
     MarkRead {
         wamid: String,
@@ -152,6 +156,10 @@ impl From<&Effect> for EffectJson {
                     (reaction.wamid.to_string(), reaction.emoji.as_deref().map(str::to_owned))
                 }),
                 callback_data: outgoing.callback_data.as_deref().map(str::to_owned),
+                template: outgoing
+                    .template
+                    .as_ref()
+                    .map(|key| (key.name().to_string(), key.language().to_string())),
             },
             Effect::MarkRead(mark) => Self::MarkRead { wamid: mark.wamid.to_string(), typing: mark.typing },
             Effect::UpdateConversation { id, status, assigned_to } => Self::Update {
@@ -166,7 +174,7 @@ impl From<&Effect> for EffectJson {
 impl EffectJson {
     fn into_effect(self) -> Option<Effect> {
         Some(match self {
-            Self::Send { to, kind, content, payload, context, reaction, callback_data } => {
+            Self::Send { to, kind, content, payload, context, reaction, callback_data, template } => {
                 Effect::Send(OutgoingMessage {
                     to: Address::parse(&to)?,
                     kind: MessageKind::parse(&kind)?,
@@ -177,6 +185,7 @@ impl EffectJson {
                         wamid: wamid.into(),
                         emoji: emoji.map(Arc::from),
                     }),
+                    template: template.and_then(|(name, language)| TemplateKey::parse(&name, &language)),
                     callback_data: callback_data.map(Arc::from),
                     source: MessageSource::Hook,
                 })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::dialect::Dialect;
 use super::engine::{EngineRow, SqlArg};
 use super::row::json_array;
-use super::{Store, StoreError, contact, conversation, message, parked_item, raw_item};
+use super::{Store, StoreError, contact, conversation, message, parked_item, raw_item, template};
 use crate::domain::contact::Contact;
 use crate::domain::effect::EffectStatus;
 use crate::domain::identity::IdentifierKey;
@@ -115,6 +115,15 @@ pub(super) fn notices_statement(
     any_of(dialect, account, &[wanted])
 }
 
+pub(super) fn templates_statement(
+    dialect: Dialect,
+    account: i64,
+    needs: &RowNeeds,
+) -> Result<Option<BoundStatement>, StoreError> {
+    let head = format!("SELECT {} FROM templates", template::COLUMNS);
+    any_of(dialect, account, &[WantedValues::by_column(&head, "", "template_key", &needs.templates)])
+}
+
 pub(super) fn contacts_statement(
     dialect: Dialect,
     account: i64,
@@ -191,6 +200,10 @@ impl Store {
             &self.fetch_wanted(account_number, notices_statement(dialect, account_number, needs)?).await?
         {
             facts.put_notice(raw_item::read_key(row)?);
+        }
+        let statement = templates_statement(dialect, account_number, needs)?;
+        for template in template::read_all(&self.fetch_wanted(account_number, statement).await?)? {
+            facts.put_template(template);
         }
         let mut loaded = BTreeSet::new();
         let rows =

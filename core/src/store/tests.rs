@@ -27,6 +27,7 @@ mod replays;
 mod row_versions;
 mod searches;
 mod sqlite;
+mod templates;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

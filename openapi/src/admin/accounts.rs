@@ -45,7 +45,7 @@ impl AccountsAdmin {
     /// Connect a number
     ///
     /// The account is `connected` at once; an invalid token shows only when it is used. Its properties (quality, limit,
-    /// verified name) follow as soon as WhatsApp has told them. An `Idempotency-Key`
+    /// verified name) and templates follow as soon as WhatsApp has told them. An `Idempotency-Key`
     /// is ignored here; the second call finds the number connected.
     #[oai(
         path = "/admin/v1/organizations/:org_id/accounts",
@@ -63,6 +63,7 @@ impl AccountsAdmin {
         match self.0.directory.connect_account(org_id.0, new, &operator.origin()).await? {
             AccountConnection::Connected(slot) => {
                 self.0.accounts.look_at_profile(&slot);
+                self.0.accounts.look_at_templates(&slot);
                 let account = slot.current_account();
                 tracing::info!(organisation_id = %org_id.0, account_id = %account.id, "operator connected a number");
                 Ok(CreatedResponse(AccountBody::from_account(&account)))
@@ -102,6 +103,7 @@ impl AccountsAdmin {
         let CommandReply::Account(account) = reply else { return Err(ApiError::internal_error().into()) };
         if is_given("access_token") {
             self.0.accounts.look_at_profile(&slot);
+            self.0.accounts.look_at_templates(&slot);
         }
         let status = account.status.as_str();
         tracing::info!(account_id = %account.id, status, "operator changed an account");

@@ -38,7 +38,7 @@ pub(crate) enum AccessClass {
 pub(crate) enum ScopeRule {
     /// None: any credential that the path takes, or nothing where it takes none.
     Free,
-    /// A tenant's reads and changes of conversations, messages and contacts.
+    /// A tenant's reads and changes of conversations, messages, contacts and templates.
     Inbox,
     /// A tenant's plugins; `plugins` admits to reads too.
     Plugins,

@@ -45,6 +45,8 @@ struct ProblemDetails<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     param: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<i64>,
     request_id: &'a str,
 }
 
@@ -59,6 +61,7 @@ pub(super) fn problem_body(refusal: &ApiError, request_id: &[u8]) -> Bytes {
         detail: &parts.message,
         code: code.as_str(),
         param: parts.param.as_deref(),
+        provider_code: parts.provider_code,
         request_id: std::str::from_utf8(request_id).unwrap_or_default(),
     };
     serde_json::to_vec(&problem).unwrap_or_default().into()

@@ -211,6 +211,11 @@ resources! {
         ["v1" {phone_number_id} "contacts" {contact_id}];
     ContactExport: Tenant, Inbox, Json, ResponseOrigin::Operation,
         ["v1" {phone_number_id} "contacts" {contact_id} "export"];
+    Templates: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::Templates),
+        ["v1" {phone_number_id} "templates"];
+    TemplateSync: Tenant, Inbox, Json, ResponseOrigin::Operation, ["v1" {phone_number_id} "templates" "sync"];
+    Template: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::Templates),
+        ["v1" {phone_number_id} "templates" {name}];
     Events: Tenant, Inbox, Json, ResponseOrigin::CachedPages(PageKind::Events), ["v1" {phone_number_id} "events"];
     EventStream: Tenant, Inbox, Json, ResponseOrigin::Operation, ["v1" {phone_number_id} "events" "stream"];
 

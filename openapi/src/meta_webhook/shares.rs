@@ -117,7 +117,10 @@ pub(super) fn field_of(item: &InboundItem) -> Option<&str> {
             Some("messages")
         }
         // The value that states it is an item of its own, or is counted with the messages beside it.
-        InboundFact::Person(_) | InboundFact::Preference(_) | InboundFact::Account(_) => None,
+        InboundFact::Person(_)
+        | InboundFact::Preference(_)
+        | InboundFact::Account(_)
+        | InboundFact::Template(_) => None,
     }
 }
 

@@ -7,6 +7,7 @@
 mod code;
 mod conversions;
 mod operation_error;
+mod template_errors;
 
 use std::borrow::Cow;
 
@@ -32,6 +33,8 @@ pub(crate) struct ApiError {
     code: ErrorCode,
     message: Cow<'static, str>,
     param: Option<Cow<'static, str>>,
+    /// WhatsApp's own number of the error.
+    provider_code: Option<i64>,
     retry_after_s: Option<u32>,
     /// `true` when another node owns the account, and nothing was carried out here.
     account_moved: bool,
@@ -46,6 +49,8 @@ pub(crate) struct ErrorParts<'a> {
     pub(crate) message: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) param: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) provider_code: Option<i64>,
 }
 
 impl ApiError {
@@ -53,13 +58,27 @@ impl ApiError {
     #[must_use]
     pub(crate) fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         let retry_after_s = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S);
-        Self { code, message: message.into(), param: None, retry_after_s, account_moved: false }
+        Self {
+            code,
+            message: message.into(),
+            param: None,
+            provider_code: None,
+            retry_after_s,
+            account_moved: false,
+        }
     }
 
     /// Names the field at fault.
     #[must_use]
     pub(crate) fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
         self.param = Some(param.into());
+        self
+    }
+
+    /// Sets WhatsApp's own number of the error.
+    #[must_use]
+    pub(crate) const fn with_provider_code(mut self, number: Option<i64>) -> Self {
+        self.provider_code = number;
         self
     }
 
@@ -141,6 +160,7 @@ impl ApiError {
             code: self.code.as_str().into(),
             message: (&*self.message).into(),
             param: self.param.as_deref().map(Into::into),
+            provider_code: self.provider_code,
         }
     }
 }
@@ -149,6 +169,7 @@ impl ApiError {
     /// Reads a recorded error; `None` when its code is unknown.
     pub(crate) fn of_parts(parts: &ErrorParts<'_>) -> Option<Self> {
         let refusal = Self::new(ErrorCode::parse(&parts.code)?, parts.message.clone().into_owned());
+        let refusal = refusal.with_provider_code(parts.provider_code);
         let param = parts.param.as_deref().map(str::to_owned);
         Some(param.map_or(refusal.clone(), |param| refusal.with_param(param)))
     }
@@ -187,6 +208,11 @@ impl From<AccountError> for ApiError {
                 Self { account_moved: true, ..Self::new(ErrorCode::Overloaded, message) }
             }
             AccountError::Crashed | AccountError::Refused => Self::internal_error(),
+            AccountError::Ambiguous => Self::new(
+                ErrorCode::MissingRequiredField,
+                "there are templates of this name in several languages; give language",
+            )
+            .with_param("language"),
             AccountError::Expired { oldest } => Self::new(
                 ErrorCode::PositionExpired,
                 format!(
@@ -235,6 +261,7 @@ impl From<CommandRefusal> for ApiError {
                 format!("this number or user id is the contact {id}'s already; change that one instead"),
             )
             .with_param("phone_number"),
+            CommandRefusal::TemplateNotApproved(status) => template_errors::refused_template(status),
             CommandRefusal::GroupMessage => Self::new(
                 ErrorCode::InvalidFieldValue,
                 "message_id must be a message of a person: WhatsApp has no read marks in groups",

@@ -108,6 +108,55 @@ pub(crate) async fn carry_out_once(
     }
 }
 
+/// Carries out a command that a call to WhatsApp goes before, at most once per key. The work runs to its end even if the
+/// caller hangs up; it is given the claim under which its command is recorded. An error of the client's or of WhatsApp's
+/// that is final is recorded like the answer.
+pub(crate) async fn carry_out_work<F, W>(
+    app: &AppState,
+    tenant: &TenantCaller,
+    call: &IdempotentCall,
+    body: &Value,
+    work: Result<(Arc<AccountEntry>, F), ApiError>,
+    form: ReplyFormat,
+) -> Result<Response, ApiError>
+where
+    F: FnOnce(Option<KeyClaim>) -> W,
+    W: Future<Output = Result<Result<CommandReply, CommandRefusal>, ApiError>> + Send + 'static,
+{
+    let permit = match begin_call(app, tenant, call, body).await? {
+        CallDecision::Run(permit) => permit,
+        CallDecision::Told(response) => {
+            // A confirmed outcome must be visible to the next request of any client.
+            if let Ok((slot, _)) = &work {
+                app.accounts.wait_recovered(slot).await?;
+            }
+            return Ok(response);
+        }
+    };
+    let ((slot, work), permit) = match (work, permit) {
+        (Ok((slot, work)), None) => {
+            let outcome = app.accounts.run_to_end(work(None)).await?;
+            return Ok(form.answer(&slot.current_account(), &outcome));
+        }
+        (Err(refusal), None) => return Err(refusal),
+        (Err(refusal), Some(permit)) => {
+            return Ok(mark_replayed(record_refusal(permit, refusal).await?, false));
+        }
+        (Ok(work), Some(permit)) => (work, permit),
+    };
+    let account = slot.current_account();
+    let shown = account.clone();
+    let claim = permit.claim_key(Box::new(move |outcome| form.record(&shown, outcome)));
+    let response = match app.accounts.run_to_end(work(Some(claim))).await {
+        Ok(outcome) => {
+            permit.end().await;
+            form.answer(&account, &outcome)
+        }
+        Err(refusal) => record_refusal(permit, refusal).await?,
+    };
+    Ok(mark_replayed(response, false))
+}
+
 /// Carries out a write outside any account, at most once per key. `work` runs to its end even if the caller
 /// hangs up. When it is given a claim it records its response in its own transaction.
 pub(crate) async fn once_of<T, W>(

@@ -7,6 +7,7 @@
 mod audit_kinds;
 mod kinds;
 mod percent;
+mod template_kinds;
 
 use poem::{Request, RequestBody, Result};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef, Registry};
@@ -17,6 +18,7 @@ use crate::rest::error::{ApiError, ErrorCode};
 pub(crate) use audit_kinds::AnyId;
 pub(crate) use kinds::id_pattern;
 pub(crate) use kinds::{CursorText, OpaqueText, SearchText, SequenceNumber};
+pub(crate) use template_kinds::{LanguageCode, TemplateName, TemplateStatusFilter};
 
 /// A kind of parameter.
 pub(crate) trait ParameterKind: Sized + Send {

@@ -18,6 +18,7 @@ use kabar_core::domain::event::Event;
 use kabar_core::domain::log::EventPage;
 use kabar_core::domain::message::Message;
 use kabar_core::domain::page::{ConversationOrder, PagePosition, RowPage};
+use kabar_core::domain::template::Template;
 use kabar_core::ports::EventForm;
 use serde::Serialize;
 
@@ -28,6 +29,7 @@ use crate::v1::events::body::kirimdev::kirimdev_bytes_of;
 use crate::v1::events::body::{EventBody, bytes_of};
 use crate::v1::events::{LAST_SEQUENCE, frames_of};
 use crate::v1::messages::body::MessageBody;
+use crate::v1::templates::body::TemplateBody;
 
 /// Renders responses as the contract shows them.
 #[derive(Debug, Clone)]
@@ -87,6 +89,8 @@ const fn order_of(question: &ReadQuery) -> ConversationOrder {
         | ReadQuery::Message(_)
         | ReadQuery::Contacts(_)
         | ReadQuery::Contact(_)
+        | ReadQuery::Templates(_)
+        | ReadQuery::Template(_)
         | ReadQuery::Events(_)
         | ReadQuery::EventFrames(_) => ConversationOrder::Recency,
     }
@@ -123,6 +127,14 @@ impl RenderRows for ResponseRenderer {
                 let body = |row: &Arc<Contact>| ContactBody::from_contact(account, row);
                 (etag::of_page(page), self.render_list(page, scope, |row| place_of_id(row.id.bits()), body))
             }
+            QueryResult::Templates(page) => {
+                let body = |row: &Arc<Template>| TemplateBody::from_template(row);
+                (etag::of_page(page), self.render_list(page, scope, |row| place_of_id(row.id.bits()), body))
+            }
+            QueryResult::Template(row) => (
+                etag::of_row(row),
+                written_envelope(OpenEnvelope::from_value(&TemplateBody::from_template(row))),
+            ),
             QueryResult::Events(page) => (etag::of_events(page), self.render_log(account, question, page)),
             QueryResult::Conversation(row) => (
                 etag::of_row(row),
@@ -169,10 +181,12 @@ fn scope_of(question: &ReadQuery, account: &Account) -> String {
         ReadQuery::Conversations(query) => query.scope(account.id),
         ReadQuery::Messages(query) => query.scope(account.id),
         ReadQuery::Contacts(query) => query.scope(account.id),
+        ReadQuery::Templates(query) => query.scope(account.id),
         ReadQuery::Events(query) => query.scope(account.id),
         ReadQuery::Conversation(_)
         | ReadQuery::Message(_)
         | ReadQuery::Contact(_)
+        | ReadQuery::Template(_)
         | ReadQuery::EventFrames(_) => String::new(),
     }
 }
@@ -213,6 +227,7 @@ mod tests {
         check_keys::<ConversationBody>("Conversation");
         check_keys::<MessageBody>("Message");
         check_keys::<ContactBody>("Contact");
+        check_keys::<TemplateBody>("Template");
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) enum ApiTag {
     Messages,
     /// Customers that write to, or receive messages from, a connected number.
     Contacts,
+    /// Texts that WhatsApp approves before they may be sent, with or without an open window.
+    Templates,
     /// Log of everything that happened to a connected number, in order and without gaps.
     Events,
     /// Events sent to your URL in signed requests, in order per conversation, at least once.

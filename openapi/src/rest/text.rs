@@ -3,6 +3,7 @@
 //! Invariant: a value is written without a copy, and its schema stands beside it. Nothing is parsed back:
 //! `body_fields` reads request bodies.
 
+mod free_list;
 mod whatsapp;
 
 use std::borrow::Cow;
@@ -28,11 +29,12 @@ use kabar_core::domain::run::LogLevel;
 use kabar_core::domain::scopes::{KeyScope, OperatorScope};
 use kabar_core::domain::status::MessageStatus;
 use kabar_core::domain::subscription::{SubscriptionStatus, WebhookFormat};
+use kabar_core::domain::template::TemplateStatus;
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
     AccountId, ApiKeyId, AuditEntryId, ContactId, ConversationId, DeliveryId, EventId, MessageId,
     OperatorTokenId, OrganisationId, PluginId, PluginVersionId, RunId, SigningSecretId, SubscriptionId,
-    UserId,
+    TemplateId, UserId,
 };
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -40,6 +42,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub(crate) use self::free_list::FreeList;
 pub(crate) use self::whatsapp::{EventTypeName, SightedStatus};
 use crate::rest::params::{ParameterKind, id_pattern};
 
@@ -205,6 +208,7 @@ shown_ids!(
     ConversationId,
     MessageId,
     ContactId,
+    TemplateId,
     UserId,
     AccountId,
     OrganisationId,
@@ -238,6 +242,7 @@ shown_words! {
     ConversationStatus: ConversationStatus::ALL;
     MessageStatus: MessageStatus::ALL;
     MessageKind: MessageKind::ALL;
+    TemplateStatus: TemplateStatus::ALL;
     Direction: [Direction::Inbound, Direction::Outbound];
     MessageSource: MessageSource::ALL;
     ReactionSide: [ReactionSide::Contact, ReactionSide::Business];

@@ -22,10 +22,11 @@ A request that accepts `application/problem+json` by name gets them as problem d
 documented are ignored; those that are may be given once and never empty.";
 
 /// Tags in reading order.
-const CHAPTERS: [&str; 10] = [
+const CHAPTERS: [&str; 11] = [
     "Conversations",
     "Messages",
     "Contacts",
+    "Templates",
     "Events",
     "Webhooks",
     "Plugins",

@@ -1,7 +1,7 @@
 //! Corrects schemas: members that are always present are required, members that may be null are nullable.
 //!
 //! poem-openapi writes `Option` as "may be absent". A response has every documented key, null when there is
-//! no value (contract, section 1); only an error's `param` is really left out. In a request null and absent
+//! no value (contract, section 1); only an error's `param` and `provider_code` are really left out. In a request null and absent
 //! mean the same, except where a PATCH clears a field.
 
 mod nullable;
@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 /// End of the names of schemas of an event's data: once it was erased, no member is left.
 const EVENT_DATA: &str = "EventData";
 /// Members of responses that are left out when they have no value.
-const LEFT_OUT: [(&str, &str); 2] = [("ContactExport", "conversation"), ("ErrorDetail", "param")];
+const LEFT_OUT: [(&str, &str); 3] =
+    [("ContactExport", "conversation"), ("ErrorDetail", "param"), ("ErrorDetail", "provider_code")];
 
 /// Completes every named schema.
 pub(super) fn complete_schemas(root: &mut Map<String, Value>) {

@@ -72,6 +72,8 @@ fn shown(account: &Account, reply: &CommandReply) -> Result<ContactBody, ApiErro
         | CommandReply::Recorded
         | CommandReply::Conversation(_)
         | CommandReply::Message(_)
+        | CommandReply::Template(_)
+        | CommandReply::Templates(_)
         | CommandReply::Account(_) => Err(ApiError::internal_error()),
     }
 }

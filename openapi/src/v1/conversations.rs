@@ -144,6 +144,8 @@ impl ConversationsApi {
             | CommandReply::Recorded
             | CommandReply::Message(_)
             | CommandReply::Contact(_)
+            | CommandReply::Template(_)
+            | CommandReply::Templates(_)
             | CommandReply::Account(_) => Err(ApiError::internal_error().into()),
         }
     }

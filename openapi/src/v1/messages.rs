@@ -38,7 +38,7 @@ code_list! {
     SendFails = [
         InvalidRequest, MissingRequiredField, InvalidFieldValue, InvalidPhoneNumber, ResourceNotFound,
         IdempotencyInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReuse, Outside24hWindow,
-        AccountNotConnected, StorageUnavailable, Overloaded,
+        AccountNotConnected, TemplateNotApproved, TemplatePaused, TemplateDisabled, StorageUnavailable, Overloaded,
     ];
 }
 
@@ -52,6 +52,8 @@ fn show(_account: &Account, reply: &CommandReply) -> Result<OpenEnvelope, ApiErr
         | CommandReply::Recorded
         | CommandReply::Conversation(_)
         | CommandReply::Contact(_)
+        | CommandReply::Template(_)
+        | CommandReply::Templates(_)
         | CommandReply::Account(_) => Err(ApiError::internal_error()),
     }
 }
@@ -164,6 +166,9 @@ impl MessagesApi {
     /// With `status: "read"` and `message_id` (WhatsApp's) instead, that inbound message and the
     /// earlier unread ones of its conversation become `read`, and WhatsApp is told. `typing_indicator` shows the
     /// contact that an answer is being written, also when the message was read before.
+    ///
+    /// A template that is known here and not approved is refused, and WhatsApp is not asked; one that is not known is
+    /// left to WhatsApp.
     ///
     /// Send an `Idempotency-Key`, and it is safe to repeat the request for 24 hours.
     #[oai(path = "/v1/:phone_number_id/messages", method = "post", operation_id = "sendMessage")]

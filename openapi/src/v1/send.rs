@@ -25,6 +25,7 @@ use kabar_core::domain::message::{MessageKind, OutgoingMessage};
 use kabar_core::domain::message_details::MessageSource;
 use kabar_core::domain::message_details::ReactionTo;
 use kabar_core::domain::read_receipt::ReadReceipt;
+use kabar_core::domain::template::TemplateKey;
 use serde_json::Value;
 
 use crate::rest::body_fields::{BodyFields, FieldError};
@@ -47,12 +48,14 @@ struct RenderedContent {
     payload: Value,
     /// The message that a reaction is for, and its emoji.
     reaction: Option<ReactionTo>,
+    /// Name and language of a template.
+    template: Option<TemplateKey>,
 }
 
 impl RenderedContent {
-    /// Creates the content of anything but a reaction.
+    /// Creates the content of anything but a reaction and a template.
     const fn new(content: String, payload: Value) -> Self {
-        Self { content, payload, reaction: None }
+        Self { content, payload, reaction: None, template: None }
     }
 }
 
@@ -85,7 +88,7 @@ pub(crate) fn parse(body: &Value, source: MessageSource) -> Result<SendBody, Fie
 fn outgoing(fields: &BodyFields<'_>, source: MessageSource) -> Result<OutgoingMessage, FieldError> {
     let to = recipient::read_recipient(fields)?;
     let kind = fields.word("type", SENDABLE, MessageKind::parse)?;
-    let RenderedContent { content, payload, reaction } = render(kind, fields)?;
+    let RenderedContent { content, payload, reaction, template } = render(kind, fields)?;
     let context = match fields.optional_object("context")? {
         Some(context) => Some(context.text("message_id", &WAMID_CHARS)?.into()),
         None => None,
@@ -98,6 +101,7 @@ fn outgoing(fields: &BodyFields<'_>, source: MessageSource) -> Result<OutgoingMe
         payload: payload.to_string().into(),
         context,
         reaction,
+        template,
         callback_data: callback_data.filter(|text| !text.is_empty()).map(Into::into),
         source,
     })

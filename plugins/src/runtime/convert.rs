@@ -77,6 +77,9 @@ fn convert_change(kind: &EventKind, data: impl FnOnce() -> String) -> wit::Chang
         | EventKind::ConversationDeleted { .. }
         | EventKind::Erased(_)
         | EventKind::AccountUpdated(_)
+        | EventKind::TemplateCreated(_)
+        | EventKind::TemplateUpdated(_)
+        | EventKind::TemplateDeleted { .. }
         | EventKind::WhatsAppField(_) => wit::Change::Other(data()),
     }
 }

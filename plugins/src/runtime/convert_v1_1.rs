@@ -87,6 +87,9 @@ fn convert_change(kind: &EventKind, data: impl FnOnce() -> String) -> wit::Chang
         EventKind::MessageStatusReported { .. }
         | EventKind::ContactDeleted(_)
         | EventKind::ConversationDeleted { .. }
+        | EventKind::TemplateCreated(_)
+        | EventKind::TemplateUpdated(_)
+        | EventKind::TemplateDeleted { .. }
         | EventKind::Erased(_) => wit::Change::Other(data()),
     }
 }

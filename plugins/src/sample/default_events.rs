@@ -14,15 +14,33 @@ use kabar_core::domain::message_details::{MessageDetails, MessageSource};
 use kabar_core::domain::organisation::User;
 use kabar_core::domain::phone::Phone;
 use kabar_core::domain::status::{MessageStatus, StatusHistory};
+use kabar_core::domain::template::{Template, TemplateKey};
 use kabar_core::domain::time::Timestamp;
 use kabar_core::ids::{
-    AccountId, ContactId, ConversationId, EventId, MessageId, OrganisationId, UserId, ulid,
+    AccountId, ContactId, ConversationId, EventId, MessageId, OrganisationId, TemplateId, UserId, ulid,
 };
 
 use super::SampleEvent;
 
 /// 2026-06-19T11:00:00Z.
 const AT: Timestamp = Timestamp::from_millis(1_781_866_800_000);
+
+#[expect(clippy::expect_used, reason = "a literal, read by every test that makes samples")]
+fn sample_template() -> Template {
+    Template {
+        id: TemplateId::from_bits(id_bits(9)),
+        key: TemplateKey::parse("order_shipped", "en_US").expect("a literal name"),
+        provider_id: Some("5550001".into()),
+        provider_status: "APPROVED".into(),
+        category: Some("UTILITY".into()),
+        quality: Some("GREEN".into()),
+        rejected_reason: None,
+        components: Some(r#"[{"type":"BODY","text":"Your order {{1}} is on its way."}]"#.into()),
+        variables: None,
+        created_at: AT,
+        updated_at: AT,
+    }
+}
 
 fn id_bits(random: u128) -> u128 {
     ulid(AT.millis(), random)
@@ -74,6 +92,12 @@ pub fn event(kind: EventType) -> SampleEvent {
             EventKind::ConversationDeleted { conversation: conversation.id, contact: conversation.contact.id }
         }
         EventType::AccountUpdated => EventKind::AccountUpdated(Arc::new(sample_account())),
+        EventType::TemplateCreated => EventKind::TemplateCreated(Arc::new(sample_template())),
+        EventType::TemplateUpdated => EventKind::TemplateUpdated(Arc::new(sample_template())),
+        EventType::TemplateDeleted => {
+            let Template { id, key, .. } = sample_template();
+            EventKind::TemplateDeleted { id, key }
+        }
         EventType::WhatsAppField => EventKind::WhatsAppField(FieldNotice {
             field: "account_alerts".into(),
             value: r#"{"entity_type":"PHONE_NUMBER","entity_id":"106540352242922"}"#.into(),

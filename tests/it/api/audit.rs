@@ -1,6 +1,8 @@
 //! Contract, section 26: the audit log. Every documented operation that changes something leaves an entry, or this
 //! module says why it does not.
 
+mod template_walk;
+
 use std::collections::BTreeSet;
 
 use kabar_core::domain::audit::AuditAction;
@@ -221,6 +223,7 @@ async fn walk_everything(server: &TestServer) {
     let tenant = walk_directory(&mut walk).await;
     walk_webhooks(&mut walk, &tenant, &receiver).await;
     walk_plugins(&mut walk, &tenant).await;
+    template_walk::walk_templates(&mut walk, &tenant).await;
     walk_contacts(&mut walk, &tenant).await;
     walk_rotation(&mut walk).await;
     let root = format!("/admin/v1/organizations/{}", tenant.organisation);

@@ -33,6 +33,7 @@ async fn a_key_does_what_its_scopes_say_and_nothing_else() {
         ("read", tenant.path("conversations")),
         ("read", tenant.path("messages")),
         ("read", tenant.path("contacts")),
+        ("read", tenant.path("templates")),
         ("read", tenant.path("events")),
         ("read", "/v1/accounts".to_owned()),
         ("read", "/v1/users".to_owned()),

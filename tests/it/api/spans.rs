@@ -20,6 +20,11 @@ async fn polled_paths(tenant: &Tenant) -> Vec<String> {
         let rows = tenant.get(list).await.rows();
         paths.push(format!("{list}/{}", text(&rows[0]["id"])));
     }
+    // A webhook has taught the business account.
+    let body = json!({"name": "promo", "category": "UTILITY", "language": "id",
+        "components": [{"type": "BODY", "text": "Halo"}]});
+    tenant.post("templates", &body).await.is(201);
+    paths.extend(["templates/promo".to_owned(), "templates?limit=7".to_owned()]);
     let lists = ["conversations?limit=7", "messages?limit=7", "contacts?limit=7", "events?limit=7"];
     paths.extend(lists.map(str::to_owned));
     paths

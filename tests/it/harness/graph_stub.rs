@@ -16,6 +16,9 @@ use tokio::task::JoinSet;
 
 use super::fresh_wamid;
 
+/// End of the paths of calls about templates.
+const TEMPLATES: &str = "/message_templates";
+
 /// A call: its method, its path, and its body as JSON.
 #[derive(Debug, Clone)]
 pub(crate) struct GraphCall {
@@ -28,6 +31,10 @@ pub(crate) struct GraphCall {
 struct Shared {
     /// Status and body of the answers to messages; `None` accepts every message under a fresh id.
     answer: Mutex<Option<(u16, Value)>>,
+    /// Status and body of the answers to calls for templates; `None` is an answer that cannot be read.
+    templates: Mutex<Option<(u16, Value)>>,
+    /// Templates that were submitted, in Meta's form.
+    submitted: Mutex<Vec<Value>>,
     /// Status and body of the answers to calls that read.
     profile: Mutex<Option<(u16, Value)>>,
     calls: Mutex<Vec<GraphCall>>,
@@ -79,16 +86,36 @@ impl GraphStub {
         *self.shared.profile.lock().unwrap() = Some((status, body));
     }
 
+    /// Answers every call for templates like this from now on.
+    pub(crate) fn answer_templates_with(&self, status: u16, body: Value) {
+        *self.shared.templates.lock().unwrap() = Some((status, body));
+    }
+
     /// Keeps answers to messages back, or gives them.
     pub(crate) fn hold(&self, held: bool) {
         self.shared.held.send_replace(held);
     }
 
-    /// The calls of a method so far.
+    /// The calls of a method so far, but for those about templates.
     pub(crate) fn calls(&self, method: &str) -> Vec<GraphCall> {
         let calls = self.shared.calls.lock().unwrap();
-        calls.iter().filter(|call| call.method == method).cloned().collect()
+        let others = calls.iter().filter(|call| !call.path.ends_with(TEMPLATES));
+        others.filter(|call| call.method == method).cloned().collect()
     }
+}
+
+/// Answers calls about templates: what was submitted is pending, and is the list from then on.
+fn answer_about_templates(shared: &Shared, method: &hyper::Method, mut submission: Value) -> (u16, Value) {
+    let mut submitted = shared.submitted.lock().unwrap();
+    if method == hyper::Method::POST {
+        submission["id"] = json!((5_570_001 + submitted.len()).to_string());
+        submission["status"] = json!("PENDING");
+        submitted.push(submission.clone());
+        return (200, submission);
+    }
+    let set = shared.templates.lock().unwrap().clone();
+    let own = || if submitted.is_empty() { json!({"id": "1"}) } else { json!({"data": *submitted}) };
+    set.unwrap_or_else(|| (200, own()))
 }
 
 async fn answer(
@@ -99,9 +126,12 @@ async fn answer(
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let call = GraphCall { method: head.method.to_string(), path: head.uri.path().to_owned(), body };
-    let to = call.body["to"].clone();
+    let (to, about_templates) = (call.body["to"].clone(), call.path.ends_with(TEMPLATES));
+    let submission = call.body.clone();
     shared.calls.lock().unwrap().push(call);
-    let (status, body) = if head.method == hyper::Method::GET {
+    let (status, body) = if about_templates {
+        answer_about_templates(&shared, &head.method, submission)
+    } else if head.method == hyper::Method::GET {
         let profile = shared.profile.lock().unwrap().clone();
         profile.unwrap_or_else(|| (200, json!({"id": "1"})))
     } else {

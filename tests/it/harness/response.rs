@@ -114,6 +114,7 @@ impl Answer {
         let error = body["error"].clone();
         let mut keys = keys_of(&error);
         keys.remove("param");
+        keys.remove("provider_code");
         assert_eq!(keys, ["code", "message", "request_id", "type"].into(), "{error}");
         let code = error["code"].as_str().unwrap();
         let (statuses, kind) = type_of(code);
@@ -122,6 +123,7 @@ impl Answer {
         assert_eq!(error["request_id"], self.must("X-Request-Id"));
         assert!(!error["message"].as_str().unwrap().is_empty());
         assert!(error.get("param").is_none_or(Value::is_string), "{error}");
+        assert!(error.get("provider_code").is_none_or(Value::is_i64), "{error}");
         if self.status == 503 {
             assert!(self.number("Retry-After") >= 1);
         }
@@ -162,13 +164,20 @@ fn type_of(code: &str) -> (&'static [u16], &'static str) {
         | "version_conflict"
         | "secret_key_conflict"
         | "contact_already_exists"
+        | "template_already_exists"
         | "account_already_connected" => (&[409], "conflict"),
         "position_expired" => (&[410], "invalid_request_error"),
         "payload_too_large" => (&[413], "invalid_request_error"),
         "unsupported_media_type" => (&[415], "invalid_request_error"),
-        "idempotency_key_reuse" | "outside_24h_window" | "account_not_connected" | "invalid_plugin" => {
-            (&[422], "invalid_request_error")
-        }
+        "idempotency_key_reuse"
+        | "outside_24h_window"
+        | "account_not_connected"
+        | "template_not_approved"
+        | "template_paused"
+        | "template_disabled"
+        | "whatsapp_error"
+        | "invalid_plugin" => (&[422], "invalid_request_error"),
+        "whatsapp_upstream_error" => (&[502], "api_error"),
         "rate_limit_exceeded" => (&[429], "rate_limit_error"),
         "internal_error" | "storage_unavailable" | "overloaded" => (&[500, 503], "api_error"),
         other => panic!("the contract has no code {other}"),

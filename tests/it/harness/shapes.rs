@@ -30,6 +30,9 @@ const SUBSCRIPTION_KEYS: &[&str] = &[
     "updated_at",
 ];
 
+const TEMPLATE_KEYS: &[&str] =
+    &["name", "language", "status", "provider_status", "components", "variables", "created_at", "updated_at"];
+
 /// The keys that an object must have, whatever their values.
 fn keys_needed(object: &str) -> (&'static str, &'static [&'static str]) {
     match object {
@@ -75,6 +78,7 @@ fn keys_needed(object: &str) -> (&'static str, &'static [&'static str]) {
             "ctc",
             &["phone_number", "name", "email", "metadata", "whatsapp_account", "created_at", "updated_at"],
         ),
+        "template" => ("tmpl", TEMPLATE_KEYS),
         "account" => ("wba", &["phone_number_id", "phone_number", "name", "status"]),
         "user" => ("usr", &["name", "email"]),
         "organization" => (

@@ -15,6 +15,7 @@
 //! | `nowhere` | a text that no answer shows any more |
 //! | `graph`, `lacks` | the last message that WhatsApp got has these members, and lacks those |
 //! | `account` | the account has these members |
+//! | `template`, `has` or `filled` | likewise the template of this name |
 //! | `metric`, `value` | a value of the server's metrics |
 //! | `request`, `refused` | status and code of a refusal |
 
@@ -113,7 +114,8 @@ impl CaseRun {
             self.holding = answer.get("hold").is_some();
             self.graph.hold(self.holding);
         } else {
-            self.request(&step["request"]).await.is(200);
+            let answer = self.request(&step["request"]).await;
+            assert!((200..300).contains(&answer.status), "{answer:?}");
             if !self.holding {
                 self.until_decided().await;
             }
@@ -234,6 +236,8 @@ impl CaseRun {
             let row = self.account().await;
             assert!(shows(&row, &check["account"]), "{row:#}");
             expect(&row, check);
+        } else if let Some(name) = check["template"].as_str() {
+            expect(&self.tenant.get(&format!("templates/{name}")).await.data(), check);
         } else if let Some(metric) = check["metric"].as_str() {
             let expected = check["value"].as_i64().unwrap() * self.times;
             assert_eq!(self.server.metric(metric).await, expected, "{metric}");
@@ -371,4 +375,5 @@ cases! {
     account_banned = "19-banned",
     account_limit_quality_name = "19-limit-quality-name",
     account_taken_off = "19-taken-off",
+    templates_listed_created_and_synced = "21-templates",
 }

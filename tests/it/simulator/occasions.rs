@@ -53,6 +53,7 @@ async fn kinds_of_traffic(items: usize) -> BTreeSet<String> {
             InboundFact::Preference(_) => drop(kinds.insert("preference".to_owned())),
             InboundFact::Person(_) => drop(kinds.insert("person".to_owned())),
             InboundFact::Account(_) => drop(kinds.insert("account".to_owned())),
+            InboundFact::Template(_) => drop(kinds.insert("template".to_owned())),
             InboundFact::Field(notice) => drop(kinds.insert(notice.field.to_string())),
             InboundFact::Status(_) | InboundFact::RawOnly => {}
         }
@@ -86,6 +87,7 @@ async fn varied_traffic_has_something_of_everything() {
         "preference",
         "person",
         "account",
+        "template",
         "account_update",
         "phone_number_quality_update",
         "phone_number_name_update",

@@ -226,9 +226,11 @@ async fn a_script_tells_of_everything_that_is_no_message() {
         InboundFact::Preference(_) => "preference",
         InboundFact::Account(_) => "account",
         InboundFact::Field(_) => "field",
-        InboundFact::Status(_) | InboundFact::Call(_) | InboundFact::Person(_) | InboundFact::RawOnly => {
-            "other"
-        }
+        InboundFact::Status(_)
+        | InboundFact::Call(_)
+        | InboundFact::Person(_)
+        | InboundFact::Template(_)
+        | InboundFact::RawOnly => "other",
     });
     let kinds: Vec<&str> = kinds.collect();
     assert_eq!(kinds, ["text", "text", "edit", "reaction", "revoke", "text", "account", "field"]);

@@ -260,7 +260,8 @@ async fn record_together(parts: &SenderParts, outcomes: Vec<(MessageId, SendOutc
                 AccountError::Storage
                 | AccountError::Overloaded
                 | AccountError::Crashed
-                | AccountError::Expired { .. },
+                | AccountError::Expired { .. }
+                | AccountError::Ambiguous,
             ) => {
                 if !pause_for_retry(&context.clock, &context.stopping).await {
                     return Recorded::Ended;

@@ -23,6 +23,8 @@ pub(crate) struct GraphCalls {
     pub(crate) unrecorded: TaskTracker,
     /// Accounts whose properties are to be asked for.
     pub(crate) profiles: LookQueue,
+    /// Accounts whose templates are to be asked for.
+    pub(crate) templates: LookQueue,
 }
 
 /// Most calls to WhatsApp of all accounts under way; each holds a socket, or a stream of a connection.
@@ -30,9 +32,9 @@ const CALLS_MAX: usize = 4096;
 
 impl GraphCalls {
     /// Creates the way of this client.
-    pub(crate) fn new(client: GraphClient, profiles: LookQueue) -> Self {
+    pub(crate) fn new(client: GraphClient, profiles: LookQueue, templates: LookQueue) -> Self {
         let calls = FairBound::new("graph_calls", CALLS_MAX);
-        Self { client, calls, unrecorded: TaskTracker::new(), profiles }
+        Self { client, calls, unrecorded: TaskTracker::new(), profiles, templates }
     }
 
     /// Reports a message to WhatsApp as read.

@@ -87,7 +87,7 @@ impl AccountState {
 
     /// Adds rows to `rows`: from memory where it has them, else from the store.
     async fn load_missing_rows(
-        &self,
+        &mut self,
         view: &AccountView,
         mut needs: RowNeeds,
         rows: &mut LoadedRows,
@@ -102,10 +102,16 @@ impl AccountState {
                 rows.put_absent_erased(&key);
             }
         }
+        if !view.has_templates {
+            for key in std::mem::take(&mut needs.templates) {
+                rows.put_absent_template(&key);
+            }
+        }
         self.index.answer_known(&view.conversations, &mut needs, rows);
         if !needs.is_empty() {
-            let store = &self.context().store;
-            rows.merge_rows(store.load_rows(view.account.number, &needs, &view.erasing).await?);
+            let loaded = self.context().store.load_rows(view.account.number, &needs, &view.erasing).await?;
+            self.index.note_templates(&loaded);
+            rows.merge_rows(loaded);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kabar_core::cause::cause;
-use kabar_core::domain::audit::AuditEntry;
+use kabar_core::domain::audit::{AuditEntry, AuditTarget, AuditTargetKind};
 use kabar_core::domain::command::{CommandRefusal, CommandReply};
 use kabar_core::domain::draft::AccountChanges;
 use kabar_core::domain::event::{Event, EventKind, EventTypes};
@@ -48,7 +48,8 @@ impl CommitRecords {
         let answer =
             |(records, result): (&CommandRecords, &_)| Some(records.claim.as_ref()?.build_record(result, at));
         let entry = |(records, result): (&CommandRecords, &Result<_, _>)| {
-            records.trail.as_deref().filter(|_| result.is_ok()).cloned()
+            let entry = records.trail.as_deref().filter(|_| result.is_ok()).cloned()?;
+            Some(with_made_target(entry, result))
         };
         Self { answers: decided().filter_map(answer).collect(), audit: decided().filter_map(entry).collect() }
     }
@@ -56,6 +57,14 @@ impl CommitRecords {
     const fn is_empty(&self) -> bool {
         self.answers.is_empty() && self.audit.is_empty()
     }
+}
+
+/// Names what a command has made as the target of its entry.
+fn with_made_target(mut entry: AuditEntry, result: &Result<CommandReply, CommandRefusal>) -> AuditEntry {
+    if let Ok(CommandReply::Template(template)) = result {
+        entry.target = AuditTarget::one(AuditTargetKind::Template, &template.id);
+    }
+    entry
 }
 
 impl AccountState {
@@ -270,6 +279,12 @@ impl AccountState {
         for message in changes.messages.values() {
             self.index.put_message(message);
         }
+        for template in changes.templates.values() {
+            self.index.put_template(&template.key, Some(template));
+        }
+        for key in changes.removed_templates.values() {
+            self.index.put_template(key, None);
+        }
         if let Some(account) = &changes.account {
             self.parts.account.entry().set_account(account.clone());
         }
@@ -298,6 +313,9 @@ impl AccountState {
         }
         if changes.asks_profile {
             self.parts.graph_calls.profiles.request_look(self.parts.account.entry());
+        }
+        if changes.asks_templates {
+            self.parts.graph_calls.templates.request_look(self.parts.account.entry());
         }
         self.send_receipts(changes).await;
     }

@@ -91,6 +91,7 @@ async fn a_refused_commit_fails_its_command_alone_and_loads_nothing_afresh() {
         payload: "{}".into(),
         context: None,
         reaction: None,
+        template: None,
         callback_data: None,
         source: MessageSource::Api,
     };

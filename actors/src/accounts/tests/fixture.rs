@@ -57,6 +57,8 @@ impl RenderRows for Plain {
             QueryResult::Message(row) => (row.status.as_str().to_owned(), etag::of_message(row)),
             QueryResult::Contacts(page) => (format!("{} contacts", page.rows.len()), etag::of_page(page)),
             QueryResult::Contact(row) => (row.id.to_string(), etag::of_row(&**row)),
+            QueryResult::Templates(page) => (format!("{} templates", page.rows.len()), etag::of_page(page)),
+            QueryResult::Template(row) => (row.id.to_string(), etag::of_row(&**row)),
             QueryResult::Events(page) => {
                 (format!("{} events", page.events.len()), page.last_sequence.to_string())
             }

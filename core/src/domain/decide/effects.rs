@@ -33,6 +33,8 @@ pub(super) fn carry_out(draft: &mut Draft<'_>, order: &EffectCommand) -> Result<
             | CommandReply::Recorded
             | CommandReply::Conversation(_)
             | CommandReply::Contact(_)
+            | CommandReply::Template(_)
+            | CommandReply::Templates(_)
             | CommandReply::Account(_),
         )
         | Err(_) => None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DecideError, conversations, identities, message_changes};
+use super::{DecideError, conversations, identities, message_changes, templates};
 use crate::domain::account::AccountStatus;
 use crate::domain::address::Address;
 use crate::domain::command::{CommandRefusal, CommandReply};
@@ -71,6 +71,7 @@ pub(super) fn queue_send(
     if outgoing.needs_window() && is_window_shut(draft, &outgoing.to)? {
         return Err(CommandRefusal::OutsideWindow.into());
     }
+    templates::check_send(draft, outgoing)?;
     let contact = recipient_contact(draft, &outgoing.to)?;
     let (mut conversation, new) = conversations::conversation_with(draft, contact)?;
     conversation.last_message_at = Some(draft.now);

@@ -5,6 +5,7 @@ mod identities;
 mod items;
 mod loading;
 mod sends;
+mod templates;
 mod world;
 
 use std::time::Duration;

@@ -19,7 +19,7 @@ const STEP_ROWS: i64 = 500;
 const STEP_PARTS: i64 = 8;
 
 /// Tables of an account: of $1, at most $2 rows.
-pub(in crate::store) const OF_ACCOUNT: [OldestRows; 9] = [
+pub(in crate::store) const OF_ACCOUNT: [OldestRows; 10] = [
     OldestRows::matching("messages", "account, id", "account = $1 LIMIT $2"),
     OldestRows::matching("events", "account, sequence", "account = $1 LIMIT $2"),
     OldestRows::matching("raw_items", "account, wamid_key, digest", "account = $1 LIMIT $2"),
@@ -27,6 +27,7 @@ pub(in crate::store) const OF_ACCOUNT: [OldestRows; 9] = [
     OldestRows::matching("contact_identifiers", "account, identifier", "account = $1 LIMIT $2"),
     OldestRows::matching("contacts", "account, id", "account = $1 LIMIT $2"),
     OldestRows::matching("conversations", "account, id", "account = $1 LIMIT $2"),
+    OldestRows::matching("templates", "account, id", "account = $1 LIMIT $2"),
     OldestRows::matching("erasures", "account, contact_id", "account = $1 LIMIT $2"),
     OldestRows::matching("erased_keys", "account, digest", "account = $1 LIMIT $2"),
 ];

@@ -36,6 +36,7 @@ pub const PERSONAL_TABLES: &[(&str, PersonalTable)] = &[
     ("raw_items", PersonalTable::InSteps),
     ("parked_items", PersonalTable::InSteps),
     ("events", PersonalTable::InSteps),
+    ("templates", PersonalTable::None),
     ("erasures", PersonalTable::InSteps),
     ("erased_keys", PersonalTable::None),
     ("idempotency_records", PersonalTable::InSteps),

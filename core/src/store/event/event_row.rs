@@ -17,7 +17,8 @@ use crate::domain::identity::Identifier;
 use crate::domain::inbound::FieldNotice;
 use crate::domain::message::Message;
 use crate::domain::status::MessageStatus;
-use crate::ids::{ContactId, ConversationId, EventId};
+use crate::domain::template::{Template, TemplateKey};
+use crate::ids::{ContactId, ConversationId, EventId, TemplateId};
 use crate::store::StoreError;
 use crate::store::contact::ContactRow;
 use crate::store::conversation::{AssigneeCache, ConversationRow};
@@ -25,6 +26,7 @@ use crate::store::engine::EngineRow;
 use crate::store::message::MessageRow;
 use crate::store::profile_row::AccountSnapshot;
 use crate::store::row::{RowPlace, RowText, instant_millis};
+use crate::store::template::TemplateRow;
 
 /// The subject's row.
 #[derive(Debug, Serialize)]
@@ -38,6 +40,8 @@ enum SubjectRow<'a> {
     Account(AccountSnapshot<'a>),
     Field(FieldSnapshot<'a>),
     Deleted(DeletedSnapshot),
+    Template(TemplateRow<'a>),
+    DeletedTemplate(DeletedTemplateSnapshot<'a>),
 }
 
 /// A contact with new identifiers.
@@ -64,6 +68,30 @@ struct DeletedSnapshot {
     contact: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     conversation: Option<String>,
+}
+
+impl DeletedSnapshot {
+    fn from_ids(contact: ContactId, conversation: Option<ConversationId>) -> Self {
+        Self { contact: Some(contact.to_string()), conversation: conversation.map(|id| id.to_string()) }
+    }
+}
+
+/// A template that was deleted.
+#[derive(Debug, Serialize, Deserialize)]
+struct DeletedTemplateSnapshot<'a> {
+    template: String,
+    name: RowText<'a>,
+    language: RowText<'a>,
+}
+
+impl<'a> DeletedTemplateSnapshot<'a> {
+    fn from_key(id: TemplateId, key: &'a TemplateKey) -> Self {
+        Self {
+            template: id.to_string(),
+            name: RowText::Borrowed(key.name()),
+            language: RowText::Borrowed(key.language()),
+        }
+    }
 }
 
 /// Snapshot of an event that was erased, but for one of a field.
@@ -139,15 +167,17 @@ impl<'a> EventRow<'a> {
                 field: RowText::Borrowed(&notice.field),
                 value: Some(RowText::Borrowed(&notice.value)),
             })),
-            EventKind::ContactDeleted(contact) => blank(SubjectRow::Deleted(DeletedSnapshot {
-                contact: Some(contact.to_string()),
-                conversation: None,
-            })),
+            EventKind::ContactDeleted(contact) => {
+                blank(SubjectRow::Deleted(DeletedSnapshot::from_ids(*contact, None)))
+            }
             EventKind::ConversationDeleted { conversation, contact } => {
-                blank(SubjectRow::Deleted(DeletedSnapshot {
-                    contact: Some(contact.to_string()),
-                    conversation: Some(conversation.to_string()),
-                }))
+                blank(SubjectRow::Deleted(DeletedSnapshot::from_ids(*contact, Some(*conversation))))
+            }
+            EventKind::TemplateCreated(template) | EventKind::TemplateUpdated(template) => {
+                blank(SubjectRow::Template(TemplateRow::from_template(account, template)))
+            }
+            EventKind::TemplateDeleted { id, key } => {
+                blank(SubjectRow::DeletedTemplate(DeletedTemplateSnapshot::from_key(*id, key)))
             }
             EventKind::Erased(ErasedEvent { field: Some(field), .. }) => {
                 blank(SubjectRow::Field(FieldSnapshot { field: RowText::Borrowed(field), value: None }))
@@ -247,6 +277,18 @@ fn read_deleted(at: RowPlace<'_>, snapshot: &str) -> Result<EventKind, StoreErro
     })
 }
 
+fn read_template(at: RowPlace<'_>, snapshot: &str) -> Result<Arc<Template>, StoreError> {
+    Ok(Arc::new(read_subject::<TemplateRow<'static>>(at, snapshot)?.into_template()?))
+}
+
+fn read_deleted_template(at: RowPlace<'_>, snapshot: &str) -> Result<EventKind, StoreError> {
+    let row = read_subject::<DeletedTemplateSnapshot<'static>>(at, snapshot)?;
+    Ok(EventKind::TemplateDeleted {
+        id: at.check_value("snapshot", TemplateId::parse(&row.template).ok())?,
+        key: at.check_value("snapshot", TemplateKey::parse(&row.name, &row.language))?,
+    })
+}
+
 /// Reads the columns of every read of the log.
 pub(super) fn read_event(row: &EngineRow) -> Result<Event, StoreError> {
     let mut fields = row.read_fields(TABLE);
@@ -290,6 +332,9 @@ pub(super) fn read_event(row: &EngineRow) -> Result<Event, StoreError> {
         "contact.identity_updated" => read_identity(at, &snapshot)?,
         "account.updated" => read_account(at, &snapshot)?,
         "whatsapp.*" => read_field(at, &snapshot)?,
+        "template.created" => EventKind::TemplateCreated(read_template(at, &snapshot)?),
+        "template.updated" => EventKind::TemplateUpdated(read_template(at, &snapshot)?),
+        "template.deleted" => read_deleted_template(at, &snapshot)?,
         "contact.deleted" | "conversation.deleted" => read_deleted(at, &snapshot)?,
         _ => return Err(at.corrupt_column("kind")),
     };

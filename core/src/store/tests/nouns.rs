@@ -189,6 +189,12 @@ async fn events_tell_what_was_at_their_time() {
         },
         EventKind::ContactIdentityUpdated { contact: contact.clone(), added: Vec::new(), merged: None },
         EventKind::AccountUpdated(Arc::new(shown_account())),
+        EventKind::TemplateCreated(Arc::new(super::templates::full_template())),
+        EventKind::TemplateUpdated(Arc::new(super::templates::template(2, "promo", "en", "PENDING"))),
+        EventKind::TemplateDeleted {
+            id: super::templates::full_template().id,
+            key: super::templates::full_template().key,
+        },
         EventKind::WhatsAppField(FieldNotice { field: text("calls"), value: text(r#"{"a":["\u0000"]}"#) }),
     ];
     let commit = owner.cycle(AccountChanges { events: kinds, ..AccountChanges::default() });

@@ -7,11 +7,12 @@ use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::EventType;
 use crate::domain::identity::IdentifierKey;
 use crate::domain::page::{
-    ContactQuery, ConversationQuery, DeliveryFilter, DeliveryQuery, MessageQuery, PageLimit, PagePosition,
-    RunLogQuery, RunQuery,
+    ContactQuery, ConversationQuery, DeliveryFilter, DeliveryQuery, MessageQuery, NamedTemplateQuery,
+    PageLimit, PagePosition, RunLogQuery, RunQuery, TemplateQuery,
 };
 use crate::domain::row_needs::RowNeeds;
-use crate::ids::{AuditEntryId, DeliveryId, PluginId, RunId, RunLogId, SubscriptionId};
+use crate::domain::template::{TemplateKey, TemplateStatus};
+use crate::ids::{AuditEntryId, DeliveryId, PluginId, RunId, RunLogId, SubscriptionId, TemplateId};
 use crate::store::DeliveryWork;
 use crate::store::contact::IdRange;
 use crate::store::dialect::Dialect;
@@ -19,7 +20,7 @@ use crate::store::engine::SqlArg;
 use crate::store::{
     account, audit, contact as contacts, conversation as conversations, delivery, delivery_body,
     delivery_work, effect, event, loaded_rows, merge, message as messages, message_progress, parked_item,
-    purge, raw_item, run, send_queue,
+    purge, raw_item, run, send_queue, template,
 };
 
 pub(super) async fn sqlite() -> (Store, Guard) {
@@ -102,6 +103,44 @@ async fn every_combination_of_filters_walks_an_index() {
             &plan(&store, contacts::page_statement(Dialect::Sqlite, 1, &query, IdRange::default())).await,
             &query,
         );
+    }
+}
+
+pub(super) fn template_query(bits: u32) -> TemplateQuery {
+    TemplateQuery {
+        status: when(bits, 0, TemplateStatus::Paused),
+        language: when(bits, 1, text("id")),
+        after: when(bits, 2, TemplateId::from_bits(1)),
+        ..TemplateQuery::default()
+    }
+}
+
+#[tokio::test]
+async fn templates_are_found_through_indices() {
+    let (store, _guard) = sqlite().await;
+    for bits in 0..1 << 3 {
+        let query = template_query(bits);
+        assert_walk(&plan(&store, template::page_statement(1, &query)).await, &query);
+    }
+    for language in [None, Some(text("id"))] {
+        let query = NamedTemplateQuery { name: text("promo"), language };
+        let plan = plan(&store, template::named_statement(1, &query)).await;
+        assert!(plan.contains("(account=? AND name=?"), "{plan}");
+    }
+    let needs = RowNeeds {
+        templates: TemplateKey::parse("promo", "id").into_iter().collect(),
+        ..RowNeeds::default()
+    };
+    let wanted =
+        plan(&store, loaded_rows::templates_statement(Dialect::Sqlite, 1, &needs).unwrap().unwrap()).await;
+    assert!(wanted.contains("(account=? AND template_key=?)"), "{wanted}");
+    for (sql, args) in [
+        (template::SELECT_KEYS.to_owned(), vec![SqlArg::from(1)]),
+        (template::FIND_ANY.to_owned(), vec![SqlArg::from(1)]),
+        (Dialect::Sqlite.bulk_text(&template::DELETE), vec![SqlArg::from("[]")]),
+    ] {
+        let plan = plan(&store, (sql, args)).await;
+        assert!(plan.contains("(account=?"), "{plan}");
     }
 }
 

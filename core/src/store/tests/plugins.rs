@@ -94,6 +94,7 @@ fn send() -> Effect {
         payload: text(r#"{"body":"hi"}"#),
         context: None,
         reaction: None,
+        template: None,
         callback_data: Some(text("c")),
         source: MessageSource::Hook,
     })

@@ -76,6 +76,7 @@ fn every_row_has_the_columns_of_its_root() {
             Some("messages") => Some(PageKind::Messages),
             Some("messages/{message_id}") => Some(PageKind::SingleMessages),
             Some("contacts" | "contacts/{contact_id}") => Some(PageKind::Contacts),
+            Some("templates" | "templates/{name}") => Some(PageKind::Templates),
             Some("events") => Some(PageKind::Events),
             _ => None,
         };

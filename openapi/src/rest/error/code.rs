@@ -90,6 +90,8 @@ codes! {
         "it has changed meanwhile";
     ContactAlreadyExists = "contact_already_exists", CONFLICT, "conflict",
         "the number is a contact already";
+    TemplateAlreadyExists = "template_already_exists", CONFLICT, "conflict",
+        "there is a template of this name in this language already";
     AccountAlreadyConnected = "account_already_connected", CONFLICT, "conflict",
         "the number is connected already";
     SecretKeyConflict = "secret_key_conflict", CONFLICT, "conflict",
@@ -106,12 +108,22 @@ codes! {
         "the contact has not written within the last 24 hours";
     AccountNotConnected = "account_not_connected", UNPROCESSABLE_ENTITY, "invalid_request_error",
         "the account cannot send";
+    TemplateNotApproved = "template_not_approved", UNPROCESSABLE_ENTITY, "invalid_request_error",
+        "WhatsApp has not approved the template";
+    TemplatePaused = "template_paused", UNPROCESSABLE_ENTITY, "invalid_request_error",
+        "WhatsApp has paused the template";
+    TemplateDisabled = "template_disabled", UNPROCESSABLE_ENTITY, "invalid_request_error",
+        "WhatsApp has disabled the template";
+    WhatsAppError = "whatsapp_error", UNPROCESSABLE_ENTITY, "invalid_request_error",
+        "WhatsApp refuses it; see the message, and provider_code for WhatsApp's number";
     InvalidPlugin = "invalid_plugin", UNPROCESSABLE_ENTITY, "invalid_request_error",
         "the plugin cannot be used";
     RateLimitExceeded = "rate_limit_exceeded", TOO_MANY_REQUESTS, "rate_limit_error",
         "the budget is used up; see Retry-After";
     InternalError = "internal_error", INTERNAL_SERVER_ERROR, "api_error",
         "something went wrong here";
+    WhatsAppUpstreamError = "whatsapp_upstream_error", BAD_GATEWAY, "api_error",
+        "WhatsApp did not answer, or cannot do it now; try again";
     StorageUnavailable = "storage_unavailable", SERVICE_UNAVAILABLE, "api_error",
         "the database does not answer; see Retry-After";
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "api_error",

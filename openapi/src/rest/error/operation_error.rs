@@ -104,6 +104,8 @@ pub(crate) struct ErrorDetail {
     pub(crate) message: String,
     /// Path of the field, parameter or header at fault; only present when there is one.
     pub(crate) param: Option<String>,
+    /// WhatsApp's own number of the error; only present where WhatsApp gave one.
+    pub(crate) provider_code: Option<i64>,
     /// Id of the request, as in the header `X-Request-Id`.
     pub(crate) request_id: String,
 }

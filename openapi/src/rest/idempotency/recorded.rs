@@ -31,6 +31,8 @@ pub(super) fn shown_contact(outcome: &Result<CommandReply, CommandRefusal>) -> O
             CommandReply::Ingested
             | CommandReply::Sends(_)
             | CommandReply::Recorded
+            | CommandReply::Template(_)
+            | CommandReply::Templates(_)
             | CommandReply::Account(_),
         )
         | Err(_) => None,

@@ -13,18 +13,19 @@ pub(crate) struct AnyId(pub(crate) Arc<str>);
 
 impl ParameterKind for AnyId {
     const EXPECTED: &'static str =
-        "an id: three letters, _ and 26 characters of 0-9 and A-Z without I, L, O and U";
+        "an id: three or four letters, _ and 26 characters of 0-9 and A-Z without I, L, O and U";
 
     fn read(text: &str) -> Option<Self> {
         let is_digit = |c: char| c.is_ascii_digit() || c.is_ascii_uppercase() && !"ILOU".contains(c);
         let (prefix, rest) = text.split_once('_')?;
-        let usable = prefix.len() == 3 && prefix.bytes().all(|letter| letter.is_ascii_lowercase());
+        let usable =
+            (3..=4).contains(&prefix.len()) && prefix.bytes().all(|letter| letter.is_ascii_lowercase());
         (usable && rest.len() == 26 && rest.chars().all(is_digit)).then(|| Self(text.into()))
     }
 
     fn schema() -> MetaSchema {
         MetaSchema {
-            pattern: Some(id_pattern("[a-z]{3}")),
+            pattern: Some(id_pattern("[a-z]{3,4}")),
             example: Some("key_01J0QF3Z5W8V9T4KXN2M6PBRHC".into()),
             ..MetaSchema::new("string")
         }
@@ -52,7 +53,11 @@ mod tests {
 
     #[test]
     fn ids_of_any_resource_have_one_form() {
-        for text in ["key_01J0QF3Z5W8V9T4KXN2M6PBRHC", "opt_00000000000000000000000000"] {
+        for text in [
+            "key_01J0QF3Z5W8V9T4KXN2M6PBRHC",
+            "opt_00000000000000000000000000",
+            "tmpl_00000000000000000000000000",
+        ] {
             assert!(AnyId::read(text).is_some(), "{text}");
         }
         for text in ["", "key", "key_", "KEY_01J0QF3Z5W8V9T4KXN2M6PBRHC", "key_01j0QF3Z5W8V9T4KXN2M6PBRHC"] {

@@ -241,7 +241,8 @@ words! {
     EventType = "message.received, message.created, message.sent, message.status, conversation.created, \
                  conversation.assigned, conversation.closed, conversation.updated, contact.created, \
                  contact.updated, message.edited, message.revoked, message.status_reported, contact.identity_updated, \
-                 conversation.merged, contact.deleted, conversation.deleted, account.updated or whatsapp.*";
+                 conversation.merged, contact.deleted, conversation.deleted, account.updated, \
+                 template.created, template.updated, template.deleted or whatsapp.*";
 }
 
 macro_rules! ids {

@@ -124,6 +124,7 @@ mod tests {
             example_rows::example_conversation(),
             example_rows::example_contact(),
         );
+        let template = Arc::new(crate::spec::template_rows::example_template());
         let kinds = [
             EventKind::MessageReceived(message.clone()),
             EventKind::MessageCreated(message.clone()),
@@ -151,6 +152,9 @@ mod tests {
             EventKind::ContactDeleted(contact.id),
             EventKind::ConversationDeleted { conversation: thread.id, contact: contact.id },
             EventKind::AccountUpdated(Arc::new(example_rows::example_account())),
+            EventKind::TemplateCreated(template.clone()),
+            EventKind::TemplateUpdated(template.clone()),
+            EventKind::TemplateDeleted { id: template.id, key: template.key.clone() },
             EventKind::WhatsAppField(FieldNotice { field: "flows".into(), value: "{}".into() }),
         ];
         assert_eq!(kinds.len(), EventType::ALL.len());

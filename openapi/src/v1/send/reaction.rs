@@ -18,5 +18,8 @@ pub(super) fn render_reaction(fields: &BodyFields<'_>) -> Result<RenderedContent
     let content = if emoji.is_empty() { "[reaction removed]".to_owned() } else { content::one_line(emoji) };
     let payload = payload::build_payload(fields.required("reaction")?);
     let emoji = content::non_empty(Some(emoji)).map(Into::into);
-    Ok(RenderedContent { content, payload, reaction: Some(ReactionTo { wamid, emoji }) })
+    Ok(RenderedContent {
+        reaction: Some(ReactionTo { wamid, emoji }),
+        ..RenderedContent::new(content, payload)
+    })
 }

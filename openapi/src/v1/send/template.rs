@@ -1,8 +1,9 @@
 //! A template: a text that WhatsApp approved beforehand, filled in with parameters.
 //!
-//! WhatsApp alone knows if a template exists and how many parameters it takes; its refusals arrive as the
-//! message's error.
+//! The account knows the templates that WhatsApp has told; WhatsApp alone knows if another one exists, and how many
+//! parameters it takes: its refusals arrive as the message's error.
 
+use kabar_core::domain::template::TemplateKey;
 use serde_json::{Value, json};
 
 use crate::rest::body_fields::{BodyFields, FieldError};
@@ -31,7 +32,8 @@ pub(super) fn render_template(fields: &BodyFields<'_>) -> Result<RenderedContent
     if let Some(slot) = payload.get_mut("language").filter(|slot| slot.is_string()) {
         *slot = json!({ "code": code });
     }
-    Ok(RenderedContent::new(format!("[template] {name}"), payload))
+    let key = TemplateKey::parse(name, code);
+    Ok(RenderedContent { template: key, ..RenderedContent::new(format!("[template] {name}"), payload) })
 }
 
 fn read_language<'a>(template: &BodyFields<'a>) -> Result<&'a str, FieldError> {

@@ -57,6 +57,7 @@ fn template() -> OutgoingMessage {
         payload: "{}".into(),
         context: None,
         reaction: None,
+        template: None,
         callback_data: None,
         source: MessageSource::Api,
     }

@@ -21,6 +21,7 @@ use crate::domain::parked::ParkedItem;
 use crate::domain::phone::Phone;
 use crate::domain::row_needs::RowNeeds;
 use crate::domain::status::MessageStatus;
+use crate::domain::template::{Template, TemplateKey};
 use crate::domain::time::Timestamp;
 use crate::domain::wamid::wamid_key;
 use crate::ids::{AccountId, ContactId, ConversationId, IdSource, MessageId, OrganisationId, ulid};
@@ -59,6 +60,7 @@ pub(super) struct World {
     pub(super) identifiers: BTreeMap<IdentifierKey, ContactId>,
     pub(super) effects: BTreeSet<EffectId>,
     pub(super) erased: BTreeSet<Arc<str>>,
+    pub(super) templates: BTreeMap<TemplateKey, Arc<Template>>,
     ids: u128,
 }
 
@@ -94,6 +96,7 @@ impl World {
             identifiers: BTreeMap::new(),
             effects: BTreeSet::new(),
             erased: BTreeSet::new(),
+            templates: BTreeMap::new(),
             ids: 0,
         }
     }
@@ -141,6 +144,9 @@ impl World {
         }
         self.parked.iter().for_each(|report| facts.put_parked(report.clone()));
         self.effects.iter().for_each(|id| facts.put_effect(*id));
+        for template in needs.templates.iter().filter_map(|key| self.templates.get(key)) {
+            facts.put_template(template.clone());
+        }
         facts
     }
 
@@ -204,6 +210,8 @@ impl World {
                 }
             }
         }
+        self.templates.retain(|_, row| !changes.removed_templates.contains_key(&row.id));
+        self.templates.extend(changes.templates.values().map(|row| (row.key.clone(), row.clone())));
         self.identifiers.extend(changes.identifiers.clone());
         self.parked.retain(|item| !changes.unparked.contains(&item.wamid_key));
         for item in &changes.parked {
@@ -321,6 +329,7 @@ pub(super) fn outgoing(kind: MessageKind) -> OutgoingMessage {
         payload: "{}".into(),
         context: None,
         reaction: None,
+        template: None,
         callback_data: None,
         source: MessageSource::Api,
     }

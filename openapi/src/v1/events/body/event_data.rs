@@ -6,8 +6,9 @@ use kabar_core::domain::account::Account;
 use kabar_core::domain::event::EventKind;
 use kabar_core::domain::inbound::FieldNotice;
 use kabar_core::domain::status::MessageStatus;
+use kabar_core::domain::template::TemplateKey;
 use kabar_core::domain::time::Timestamp;
-use kabar_core::ids::{ContactId, ConversationId};
+use kabar_core::ids::{ContactId, ConversationId, TemplateId};
 use poem_openapi::Object;
 use serde::Serialize;
 
@@ -16,6 +17,7 @@ use crate::v1::accounts::body::AccountBody;
 use crate::v1::contacts::body::{ContactBody, ContactNoun, IdentifierBody};
 use crate::v1::conversations::body::{ConversationBody, ConversationNoun};
 use crate::v1::messages::body::MessageBody;
+use crate::v1::templates::body::{TemplateBody, TemplateNoun};
 
 /// Data of an event.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +34,8 @@ pub(super) enum EventData {
     Field(FieldData),
     ContactDeleted(ContactDeletedData),
     ConversationDeleted(ConversationDeletedData),
+    Template(Box<TemplateData>),
+    TemplateDeleted(TemplateDeletedData),
     Erased(NoData),
 }
 
@@ -63,6 +67,38 @@ pub(crate) struct DeletedConversationBody {
     pub(crate) deleted: bool,
     /// Its contact, which was deleted with it.
     pub(crate) contact_id: TextValue<ContactId>,
+}
+
+/// A template that WhatsApp does not have any more.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "DeletedTemplate")]
+pub(crate) struct DeletedTemplateBody {
+    /// `tmpl_…`.
+    pub(crate) id: TextValue<TemplateId>,
+    /// Always `template`.
+    pub(crate) object: TextValue<TemplateNoun>,
+    /// Always true.
+    pub(crate) deleted: bool,
+    /// Its name.
+    pub(crate) name: TextValue<Arc<str>>,
+    /// Code of its language.
+    pub(crate) language: TextValue<Arc<str>>,
+}
+
+/// Data of `template.created` and `template.updated`.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "TemplateEventData")]
+pub(crate) struct TemplateData {
+    /// The template right after the event.
+    pub(crate) template: TemplateBody,
+}
+
+/// Data of `template.deleted`.
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(rename = "TemplateDeletedEventData")]
+pub(crate) struct TemplateDeletedData {
+    /// The template that is gone.
+    pub(crate) template: DeletedTemplateBody,
 }
 
 /// Data of `contact.deleted`.
@@ -177,6 +213,39 @@ impl FieldData {
     }
 }
 
+impl ContactDeletedData {
+    fn from_id(id: ContactId) -> Self {
+        Self {
+            contact: DeletedContactBody { id: TextValue(id), object: TextValue(ContactNoun), deleted: true },
+        }
+    }
+}
+
+impl ConversationDeletedData {
+    fn from_ids(conversation: ConversationId, contact: ContactId) -> Self {
+        let conversation = DeletedConversationBody {
+            id: TextValue(conversation),
+            object: TextValue(ConversationNoun),
+            deleted: true,
+            contact_id: TextValue(contact),
+        };
+        Self { conversation }
+    }
+}
+
+impl TemplateDeletedData {
+    fn from_key(id: TemplateId, key: &TemplateKey) -> Self {
+        let template = DeletedTemplateBody {
+            id: TextValue(id),
+            object: TextValue(TemplateNoun),
+            deleted: true,
+            name: TextValue(key.name().clone()),
+            language: TextValue(key.language().clone()),
+        };
+        Self { template }
+    }
+}
+
 impl EventData {
     pub(super) fn from_kind(account: &Account, kind: &EventKind) -> Self {
         match kind {
@@ -229,19 +298,15 @@ impl EventData {
                 Self::Account(Box::new(AccountData { account: AccountBody::from_account(account) }))
             }
             EventKind::WhatsAppField(notice) => Self::Field(FieldData::from_notice(notice)),
-            EventKind::ContactDeleted(id) => {
-                let contact =
-                    DeletedContactBody { id: TextValue(*id), object: TextValue(ContactNoun), deleted: true };
-                Self::ContactDeleted(ContactDeletedData { contact })
-            }
+            EventKind::ContactDeleted(id) => Self::ContactDeleted(ContactDeletedData::from_id(*id)),
             EventKind::ConversationDeleted { conversation, contact } => {
-                let conversation = DeletedConversationBody {
-                    id: TextValue(*conversation),
-                    object: TextValue(ConversationNoun),
-                    deleted: true,
-                    contact_id: TextValue(*contact),
-                };
-                Self::ConversationDeleted(ConversationDeletedData { conversation })
+                Self::ConversationDeleted(ConversationDeletedData::from_ids(*conversation, *contact))
+            }
+            EventKind::TemplateCreated(template) | EventKind::TemplateUpdated(template) => {
+                Self::Template(Box::new(TemplateData { template: TemplateBody::from_template(template) }))
+            }
+            EventKind::TemplateDeleted { id, key } => {
+                Self::TemplateDeleted(TemplateDeletedData::from_key(*id, key))
             }
             EventKind::Erased(_) => Self::Erased(NoData {}),
         }

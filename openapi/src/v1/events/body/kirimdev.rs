@@ -42,6 +42,9 @@ pub(crate) fn kirimdev_bytes_of(account: &Account, event: &Event) -> Bytes {
             | EventKind::ConversationDeleted { .. }
             | EventKind::Erased(_)
             | EventKind::AccountUpdated(_)
+            | EventKind::TemplateCreated(_)
+            | EventKind::TemplateUpdated(_)
+            | EventKind::TemplateDeleted { .. }
             | EventKind::WhatsAppField(_) => {}
         }
     }

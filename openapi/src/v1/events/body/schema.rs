@@ -12,7 +12,7 @@ use poem_openapi::types::{Example, Type};
 use super::event_data::{
     AccountData, ContactData, ContactDeletedData, ContactIdentityData, ConversationData,
     ConversationDeletedData, FieldData, MessageData, MessageEditedData, MessageStatusData,
-    StatusReportedData,
+    StatusReportedData, TemplateData, TemplateDeletedData,
 };
 use super::{EventAccount, EventBody};
 use crate::rest::text::TextValue;
@@ -63,6 +63,11 @@ const fn describe_occasion(one: EventType) -> &'static str {
         EventType::AccountUpdated => {
             "Something of the account changed: its status, or what Meta tells of it."
         }
+        EventType::TemplateCreated => "A template became known: it was created here or at WhatsApp.",
+        EventType::TemplateUpdated => {
+            "Something of a template changed: its state, category, quality or components."
+        }
+        EventType::TemplateDeleted => "WhatsApp does not have a template any more.",
         EventType::WhatsAppField => {
             "WhatsApp told something that is shown as it is. Subscriptions and filters name all of these events \
              by `whatsapp.*`."
@@ -92,6 +97,8 @@ fn data_schema(one: EventType, registry: &mut Registry) -> MetaSchemaRef {
         EventType::ContactIdentityUpdated => register_schema::<ContactIdentityData>(registry),
         EventType::AccountUpdated => register_schema::<AccountData>(registry),
         EventType::WhatsAppField => register_schema::<FieldData>(registry),
+        EventType::TemplateCreated | EventType::TemplateUpdated => register_schema::<TemplateData>(registry),
+        EventType::TemplateDeleted => register_schema::<TemplateDeletedData>(registry),
         EventType::ContactDeleted => register_schema::<ContactDeletedData>(registry),
         EventType::ConversationDeleted => register_schema::<ConversationDeletedData>(registry),
     }
