@@ -49,3 +49,4 @@ pub mod subscription;
 pub mod template;
 pub mod time;
 pub mod wamid;
+mod word_enum;

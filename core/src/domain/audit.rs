@@ -10,100 +10,72 @@ use std::sync::Arc;
 use super::page::PageLimit;
 use super::principal::Principal;
 use super::time::Timestamp;
+use super::word_enum::word_enum;
 use crate::ids::{AuditEntryId, OrganisationId};
 
-macro_rules! audit_words {
-    ($(#[$doc:meta])* $kind:ident { $($name:ident = $word:literal;)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $kind {
-            $(#[doc = concat!("`", $word, "`.")] $name,)+
-        }
-
-        impl $kind {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// The contract's word.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)+
-                }
-            }
-
-            /// Reads the contract's word.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == text)
-            }
-        }
-    };
-}
-
-audit_words! {
+word_enum! {
     /// A kind of change, or of refusal.
     AuditAction {
-        OrganizationCreated = "organization.created";
-        OrganizationUpdated = "organization.updated";
-        OrganizationSuspended = "organization.suspended";
-        OrganizationResumed = "organization.resumed";
-        OrganizationDeleted = "organization.deleted";
-        ApiKeyCreated = "api_key.created";
-        ApiKeyRevoked = "api_key.revoked";
-        UserCreated = "user.created";
-        AccountConnected = "account.connected";
-        AccountUpdated = "account.updated";
-        AccountSecretsSet = "account.secrets_set";
-        AccountItemsReread = "account.items_reread";
-        WebhookReread = "webhook.reread";
-        ContactDeleted = "contact.deleted";
-        ContactExported = "contact.exported";
-        TemplateCreated = "template.created";
-        TemplatesSynced = "template.synced";
-        SubscriptionCreated = "webhook_subscription.created";
-        SubscriptionUpdated = "webhook_subscription.updated";
-        SubscriptionDeleted = "webhook_subscription.deleted";
-        SubscriptionReplayed = "webhook_subscription.replayed";
-        SigningSecretCreated = "webhook_secret.created";
-        DeliveryReplayed = "webhook_delivery.replayed";
-        DeliveriesReplayed = "webhook_delivery.bulk_replayed";
-        PluginCreated = "plugin.created";
-        PluginUpdated = "plugin.updated";
-        PluginDeleted = "plugin.deleted";
-        PluginDisabled = "plugin.disabled";
-        PluginReplayed = "plugin.replayed";
-        PluginRunReplayed = "plugin_run.replayed";
-        PluginVersionUploaded = "plugin_version.uploaded";
-        PluginVersionActivated = "plugin_version.activated";
-        OperatorTokenCreated = "operator_token.created";
-        OperatorTokenRevoked = "operator_token.revoked";
-        OperatorLoginRefused = "operator_login.refused";
-        SecretsRotated = "secrets.rotated";
+        OrganizationCreated = "organization.created",
+        OrganizationUpdated = "organization.updated",
+        OrganizationSuspended = "organization.suspended",
+        OrganizationResumed = "organization.resumed",
+        OrganizationDeleted = "organization.deleted",
+        ApiKeyCreated = "api_key.created",
+        ApiKeyRevoked = "api_key.revoked",
+        UserCreated = "user.created",
+        AccountConnected = "account.connected",
+        AccountUpdated = "account.updated",
+        AccountSecretsSet = "account.secrets_set",
+        AccountItemsReread = "account.items_reread",
+        WebhookReread = "webhook.reread",
+        ContactDeleted = "contact.deleted",
+        ContactExported = "contact.exported",
+        TemplateCreated = "template.created",
+        TemplatesSynced = "template.synced",
+        SubscriptionCreated = "webhook_subscription.created",
+        SubscriptionUpdated = "webhook_subscription.updated",
+        SubscriptionDeleted = "webhook_subscription.deleted",
+        SubscriptionReplayed = "webhook_subscription.replayed",
+        SigningSecretCreated = "webhook_secret.created",
+        DeliveryReplayed = "webhook_delivery.replayed",
+        DeliveriesReplayed = "webhook_delivery.bulk_replayed",
+        PluginCreated = "plugin.created",
+        PluginUpdated = "plugin.updated",
+        PluginDeleted = "plugin.deleted",
+        PluginDisabled = "plugin.disabled",
+        PluginReplayed = "plugin.replayed",
+        PluginRunReplayed = "plugin_run.replayed",
+        PluginVersionUploaded = "plugin_version.uploaded",
+        PluginVersionActivated = "plugin_version.activated",
+        OperatorTokenCreated = "operator_token.created",
+        OperatorTokenRevoked = "operator_token.revoked",
+        OperatorLoginRefused = "operator_login.refused",
+        SecretsRotated = "secrets.rotated",
     }
 }
 
-audit_words! {
+word_enum! {
     /// Kind of what an entry is about: the `object` of that resource.
     AuditTargetKind {
-        Organization = "organization";
-        ApiKey = "api_key";
-        User = "user";
-        Account = "account";
-        Contact = "contact";
-        Template = "template";
-        Subscription = "webhook_subscription";
-        SigningSecret = "webhook_secret";
-        Delivery = "webhook_delivery";
-        Plugin = "plugin";
-        PluginVersion = "plugin_version";
-        PluginRun = "plugin_run";
-        OperatorToken = "operator_token";
-        Server = "server";
+        Organization = "organization",
+        ApiKey = "api_key",
+        User = "user",
+        Account = "account",
+        Contact = "contact",
+        Template = "template",
+        Subscription = "webhook_subscription",
+        SigningSecret = "webhook_secret",
+        Delivery = "webhook_delivery",
+        Plugin = "plugin",
+        PluginVersion = "plugin_version",
+        PluginRun = "plugin_run",
+        OperatorToken = "operator_token",
+        Server = "server",
     }
 }
 
-/// What an entry is about.
+/// Resource that an entry is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditTarget {
     /// Kind of the resource.
@@ -170,7 +142,7 @@ pub struct AuditEntry {
     pub actor: Principal,
     /// Kind of the change.
     pub action: AuditAction,
-    /// What was changed.
+    /// Resource that was changed.
     pub target: AuditTarget,
     /// Address of the client.
     pub ip: Option<IpAddr>,

@@ -10,6 +10,7 @@ use super::message_details::{MessageContext, MessageDetails, MessageSource, Reac
 use super::status::{MessageStatus, StatusHistory};
 use super::template::TemplateKey;
 use super::time::Timestamp;
+use super::word_enum::word_enum;
 use crate::ids::{ContactId, ConversationId, MessageId};
 
 /// Direction of a message.
@@ -38,37 +39,14 @@ impl Direction {
     }
 }
 
-macro_rules! message_kinds {
-    ($($name:ident = $word:literal,)*) => {
-        /// The contract's `type` of a message.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "each is WhatsApp's own word, which as_str spells")]
-        pub enum MessageKind { $($name,)* }
-
-        impl MessageKind {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The contract's word.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $word,)* }
-            }
-
-            /// Reads the contract's word.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == text)
-            }
-        }
-    };
-}
-
-message_kinds! {
-    Text = "text", Image = "image", Video = "video", Audio = "audio", Document = "document",
-    Sticker = "sticker", Template = "template", Interactive = "interactive", Location = "location",
-    Contacts = "contacts", Reaction = "reaction", Button = "button", Order = "order",
-    System = "system", RequestWelcome = "request_welcome", Call = "call", Unsupported = "unsupported",
+word_enum! {
+    /// The contract's `type` of a message.
+    MessageKind {
+        Text = "text", Image = "image", Video = "video", Audio = "audio", Document = "document",
+        Sticker = "sticker", Template = "template", Interactive = "interactive", Location = "location",
+        Contacts = "contacts", Reaction = "reaction", Button = "button", Order = "order",
+        System = "system", RequestWelcome = "request_welcome", Call = "call", Unsupported = "unsupported",
+    }
 }
 
 /// Reason for which a message failed.

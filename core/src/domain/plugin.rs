@@ -14,6 +14,7 @@ use super::event::EventTypes;
 use super::principal::Principal;
 use super::row_version::RowVersion;
 use super::time::Timestamp;
+use super::word_enum::word_enum;
 use crate::ids::{OrganisationId, PluginId, PluginVersionId};
 
 /// Characters of a name.
@@ -35,56 +36,36 @@ pub const PLUGINS_MAX: usize = 50;
 /// Versions that a plugin keeps. The oldest that is neither active nor the previous one is removed first.
 pub const VERSIONS_KEPT: usize = 10;
 
-macro_rules! capabilities {
-    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// A capability of a component: an interface of `kabar:hooks` that it may import, by its name.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Capability { $($(#[$doc])* $name,)* }
-
-        impl Capability {
-            /// All of them, in the contract's order.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The contract's word.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $word,)* }
-            }
-
-            /// Reads the contract's word.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == text)
-            }
-
-            fn bit(self) -> u16 {
-                let place = Self::ALL.iter().position(|known| *known == self);
-                let place = place.and_then(|place| u32::try_from(place).ok());
-                place.and_then(|place| 1_u16.checked_shl(place)).unwrap_or(0)
-            }
-        }
-    };
+word_enum! {
+    /// A capability of a component: an interface of `kabar:hooks` that it may import, by its name.
+    Capability {
+        /// Lines of log.
+        Log = "log",
+        /// The plugin's own settings.
+        Config = "config",
+        /// The plugin's own secrets.
+        Secrets = "secrets",
+        /// Durable keys and values.
+        Kv = "kv",
+        /// Calls to the allowed hosts.
+        Http = "http",
+        /// Sending messages.
+        Messages = "messages",
+        /// Changing conversations.
+        Conversations = "conversations",
+        /// The time.
+        Clock = "clock",
+        /// Random numbers.
+        Random = "random",
+    }
 }
 
-capabilities! {
-    /// Lines of log.
-    Log = "log",
-    /// The plugin's own settings.
-    Config = "config",
-    /// The plugin's own secrets.
-    Secrets = "secrets",
-    /// Durable keys and values.
-    Kv = "kv",
-    /// Calls to the allowed hosts.
-    Http = "http",
-    /// Sending messages.
-    Messages = "messages",
-    /// Changing conversations.
-    Conversations = "conversations",
-    /// The time.
-    Clock = "clock",
-    /// Random numbers.
-    Random = "random",
+impl Capability {
+    fn bit(self) -> u16 {
+        let place = Self::ALL.iter().position(|known| *known == self);
+        let place = place.and_then(|place| u32::try_from(place).ok());
+        place.and_then(|place| 1_u16.checked_shl(place)).unwrap_or(0)
+    }
 }
 
 /// A set of capabilities.

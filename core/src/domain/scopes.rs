@@ -3,34 +3,18 @@
 //! Invariant: a set is a few bits, so a check costs one comparison. A set is never empty where it is read from a
 //! request or a row.
 
+use super::word_enum::word_enum;
+
 macro_rules! scope_sets {
     ($($(#[$doc:meta])* $scope:ident, $(#[$set_doc:meta])* $set:ident {
         $($(#[$word_doc:meta])* $name:ident = $word:literal, $bit:literal;)+
     })+) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $scope {
-            $($(#[$word_doc])* $name,)+
+        word_enum! {
+            $(#[$doc])*
+            $scope { $($(#[$word_doc])* $name = $word,)+ }
         }
 
         impl $scope {
-            /// All of them, in the contract's order.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// The contract's word.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)+
-                }
-            }
-
-            /// Reads the contract's word.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == text)
-            }
-
             const fn bit(self) -> u8 {
                 match self {
                     $(Self::$name => $bit,)+

@@ -8,12 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::time::Timestamp;
+use super::word_enum::word_enum;
 use crate::ids::TemplateId;
-
-/// Most bytes of a template's name (Meta, "Message templates").
-const NAME_BYTES_MAX: usize = 512;
-/// Most bytes of a language's code; the longest one in use has 5 (`pt_BR`).
-const LANGUAGE_BYTES_MAX: usize = 35;
 
 /// Name and language of a template: what a send and WhatsApp's webhooks name it by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,15 +19,29 @@ pub struct TemplateKey {
 }
 
 impl TemplateKey {
+    /// Most bytes of a name (Meta, "Message templates").
+    pub const NAME_BYTES_MAX: usize = 512;
+    /// Most bytes of a language's code; the longest one in use has 5 (`pt_BR`).
+    pub const LANGUAGE_BYTES_MAX: usize = 35;
+
     /// Reads a name and a code; `None` for what no template can have. Neither holds a slash, so that `name/language` is
     /// unambiguous.
     #[must_use]
     pub fn parse(name: &str, language: &str) -> Option<Self> {
-        let usable = |text: &str, most: usize| {
-            (1..=most).contains(&text.len()) && !text.contains(|c: char| c == '/' || c.is_control())
-        };
-        (usable(name, NAME_BYTES_MAX) && usable(language, LANGUAGE_BYTES_MAX))
+        (Self::is_name(name) && Self::is_language(language))
             .then(|| Self { name: name.into(), language: language.into() })
+    }
+
+    /// Returns `true` for a text that a template can have as its name.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        is_key_part(text, Self::NAME_BYTES_MAX)
+    }
+
+    /// Returns `true` for a text that a template can have as the code of its language.
+    #[must_use]
+    pub fn is_language(text: &str) -> bool {
+        is_key_part(text, Self::LANGUAGE_BYTES_MAX)
     }
 
     /// The name.
@@ -47,49 +57,33 @@ impl TemplateKey {
     }
 }
 
+fn is_key_part(text: &str, bytes_max: usize) -> bool {
+    (1..=bytes_max).contains(&text.len()) && !text.contains(|c: char| c == '/' || c.is_control())
+}
+
 impl fmt::Display for TemplateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.name, self.language)
     }
 }
 
-/// State of a template: only an approved one can be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TemplateStatus {
-    /// Can be sent.
-    Approved,
-    /// WhatsApp has not decided yet.
-    Pending,
-    /// WhatsApp does not accept it.
-    Rejected,
-    /// WhatsApp has stopped it for a while, because recipients complain.
-    Paused,
-    /// WhatsApp has stopped it for good, or until somebody acts.
-    Disabled,
+word_enum! {
+    /// State of a template: only an approved one can be sent.
+    TemplateStatus {
+        /// Can be sent.
+        Approved = "approved",
+        /// WhatsApp has not decided yet.
+        Pending = "pending",
+        /// WhatsApp does not accept it.
+        Rejected = "rejected",
+        /// WhatsApp has stopped it for a while, because recipients complain.
+        Paused = "paused",
+        /// WhatsApp has stopped it for good, or until the business acts.
+        Disabled = "disabled",
+    }
 }
 
 impl TemplateStatus {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Approved, Self::Pending, Self::Rejected, Self::Paused, Self::Disabled];
-
-    /// The contract's word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Approved => "approved",
-            Self::Pending => "pending",
-            Self::Rejected => "rejected",
-            Self::Paused => "paused",
-            Self::Disabled => "disabled",
-        }
-    }
-
-    /// Reads the contract's word.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.as_str() == text)
-    }
-
     /// Returns the state that this word of Meta's means; `None` for an unknown word.
     #[must_use]
     pub fn of_provider_word(word: &str) -> Option<Self> {
@@ -211,7 +205,7 @@ impl ToldTemplate {
 /// News of a template in a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateNotice {
-    /// What it tells.
+    /// The statement.
     pub told: ToldTemplate,
     /// WhatsApp has deleted the template.
     pub is_deleted: bool,
@@ -222,7 +216,7 @@ pub struct TemplateNotice {
 /// A template to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTemplate {
-    /// What the client tells: name, language, category, components and names of placeholders.
+    /// Statement of the client: name, language, category, components and names of placeholders.
     pub told: ToldTemplate,
     /// The body of the call to WhatsApp, JSON as text.
     pub submission: Arc<str>,
@@ -281,7 +275,7 @@ mod tests {
         let unknown = template("OF_LATER");
         assert_eq!((unknown.status(), unknown.refuses_sends()), (Pending, None));
         for status in TemplateStatus::ALL {
-            assert_eq!(TemplateStatus::parse(status.as_str()), Some(status));
+            assert_eq!(TemplateStatus::parse(status.as_str()), Some(*status));
         }
         assert_eq!(TemplateStatus::parse("APPROVED"), None);
     }

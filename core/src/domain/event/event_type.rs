@@ -2,55 +2,34 @@
 //!
 //! Invariant: a set is a few bits. There is room for 32 types.
 
-macro_rules! event_types {
-    ($($name:ident = $word:literal,)*) => {
-        /// The contract's `type` of an event.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "each is the contract's own word, which as_str spells")]
-        pub enum EventType { $($name,)* }
+use crate::domain::word_enum::word_enum;
 
-        impl EventType {
-            /// All of them, in the contract's order.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The contract's word.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $word,)* }
-            }
-
-            /// Reads the contract's word.
-            #[must_use]
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == text)
-            }
-        }
-    };
-}
-
-event_types! {
-    MessageReceived = "message.received",
-    MessageCreated = "message.created",
-    MessageSent = "message.sent",
-    MessageStatus = "message.status",
-    ConversationCreated = "conversation.created",
-    ConversationAssigned = "conversation.assigned",
-    ConversationClosed = "conversation.closed",
-    ConversationUpdated = "conversation.updated",
-    ContactCreated = "contact.created",
-    ContactUpdated = "contact.updated",
-    MessageEdited = "message.edited",
-    MessageRevoked = "message.revoked",
-    MessageStatusReported = "message.status_reported",
-    ContactIdentityUpdated = "contact.identity_updated",
-    ConversationMerged = "conversation.merged",
-    ContactDeleted = "contact.deleted",
-    ConversationDeleted = "conversation.deleted",
-    AccountUpdated = "account.updated",
-    TemplateCreated = "template.created",
-    TemplateUpdated = "template.updated",
-    TemplateDeleted = "template.deleted",
-    WhatsAppField = "whatsapp.*",
+word_enum! {
+    /// The contract's `type` of an event.
+    EventType {
+        MessageReceived = "message.received",
+        MessageCreated = "message.created",
+        MessageSent = "message.sent",
+        MessageStatus = "message.status",
+        ConversationCreated = "conversation.created",
+        ConversationAssigned = "conversation.assigned",
+        ConversationClosed = "conversation.closed",
+        ConversationUpdated = "conversation.updated",
+        ContactCreated = "contact.created",
+        ContactUpdated = "contact.updated",
+        MessageEdited = "message.edited",
+        MessageRevoked = "message.revoked",
+        MessageStatusReported = "message.status_reported",
+        ContactIdentityUpdated = "contact.identity_updated",
+        ConversationMerged = "conversation.merged",
+        ContactDeleted = "contact.deleted",
+        ConversationDeleted = "conversation.deleted",
+        AccountUpdated = "account.updated",
+        TemplateCreated = "template.created",
+        TemplateUpdated = "template.updated",
+        TemplateDeleted = "template.deleted",
+        WhatsAppField = "whatsapp.*",
+    }
 }
 
 /// A set of event types.

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn sends_and_effects_are_refused_by_the_same_codes() {
-        for status in TemplateStatus::ALL {
+        for &status in TemplateStatus::ALL {
             assert_eq!(refused_template(status).code().as_str(), template_refusal_code(status));
         }
     }

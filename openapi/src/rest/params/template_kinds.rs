@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kabar_core::domain::template::TemplateStatus;
+use kabar_core::domain::template::{TemplateKey, TemplateStatus};
 use poem_openapi::registry::MetaSchema;
 
 use super::ParameterKind;
@@ -36,11 +36,6 @@ impl ParameterKind for TemplateStatusFilter {
     }
 }
 
-/// Returns `true` for a text that the name or the language of a template can be.
-fn is_usable(text: &str, bytes_max: usize) -> bool {
-    (1..=bytes_max).contains(&text.len()) && !text.contains(|c: char| c == '/' || c.is_control())
-}
-
 /// Name of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TemplateName(pub(crate) Arc<str>);
@@ -50,13 +45,13 @@ impl ParameterKind for TemplateName {
     const SEGMENT: &'static str = "name";
 
     fn read(text: &str) -> Option<Self> {
-        is_usable(text, 512).then(|| Self(text.into()))
+        TemplateKey::is_name(text).then(|| Self(text.into()))
     }
 
     fn schema() -> MetaSchema {
         MetaSchema {
             min_length: Some(1),
-            max_length: Some(512),
+            max_length: Some(TemplateKey::NAME_BYTES_MAX),
             example: Some("order_shipped".into()),
             ..MetaSchema::new("string")
         }
@@ -71,13 +66,13 @@ impl ParameterKind for LanguageCode {
     const EXPECTED: &'static str = "the code of a language, such as en_US";
 
     fn read(text: &str) -> Option<Self> {
-        is_usable(text, 35).then(|| Self(text.into()))
+        TemplateKey::is_language(text).then(|| Self(text.into()))
     }
 
     fn schema() -> MetaSchema {
         MetaSchema {
             min_length: Some(1),
-            max_length: Some(35),
+            max_length: Some(TemplateKey::LANGUAGE_BYTES_MAX),
             example: Some("en_US".into()),
             ..MetaSchema::new("string")
         }
