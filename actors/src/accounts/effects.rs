@@ -23,11 +23,11 @@ const BATCH: usize = 100;
 impl AccountRegistry {
     /// Carries out the effects of the accounts for which that is asked, until shutdown.
     pub(super) async fn keep_carrying_out(&self, mut requests: LookRequests) {
-        let context = self.context();
-        while let Some(Some(entry)) = context.stopping.run_until_cancelled(requests.recv()).await {
-            let accounts = self.clone();
-            context.tasks.spawn(async move { accounts.carry_out_all(&entry).await });
-        }
+        self.serve_requests(
+            &mut requests,
+            |accounts, entry| async move { accounts.carry_out_all(&entry).await },
+        )
+        .await;
     }
 
     /// Carries out the waiting effects of an account.

@@ -32,11 +32,8 @@ impl AccountRegistry {
     /// Erases in the accounts for which that is asked. At shutdown, what is under way is ended within
     /// [`LAST_STEPS`].
     pub(super) async fn keep_erasing(&self, mut requests: LookRequests) {
-        let context = self.context();
-        while let Some(Some(entry)) = context.stopping.run_until_cancelled(requests.recv()).await {
-            let accounts = self.clone();
-            context.tasks.spawn(async move { accounts.erase_all(&entry).await });
-        }
+        self.serve_requests(&mut requests, |accounts, entry| async move { accounts.erase_all(&entry).await })
+            .await;
         // Requested just before the stop.
         while let Ok(entry) = requests.try_recv() {
             self.erase_all(&entry).await;

@@ -7,7 +7,7 @@ use kabar_core::cause::cause;
 use kabar_core::fair_bound::FairBound;
 
 use super::registry::AccountRegistry;
-use crate::account::{AccountEntry, LookQueue};
+use crate::account::{AccountEntry, LookQueue, LookRequests};
 use crate::error::AccountError;
 use crate::retry::pause_for_retry;
 
@@ -15,6 +15,20 @@ use crate::retry::pause_for_retry;
 const RETRY_WAITS: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(10)];
 
 impl AccountRegistry {
+    /// Serves each account for which that is asked by a task of its own, until shutdown.
+    pub(super) async fn serve_requests<F>(
+        &self,
+        requests: &mut LookRequests,
+        serve: impl Fn(Self, Arc<AccountEntry>) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let context = self.context();
+        while let Some(Some(entry)) = context.stopping.run_until_cancelled(requests.recv()).await {
+            context.tasks.spawn(serve(self.clone(), entry));
+        }
+    }
+
     /// Asks WhatsApp about an account until no further call is requested, or the server stops. A call that failed
     /// (`false`) is repeated twice. Each takes a permit of the bound.
     pub(super) async fn repeat_calls<F>(

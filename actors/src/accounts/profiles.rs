@@ -67,17 +67,11 @@ impl AccountRegistry {
 
     /// Looks at the accounts for which that is asked, until shutdown.
     pub(super) async fn keep_looking(&self, mut requests: LookRequests) {
-        let context = self.context();
-        while let Some(Some(entry)) = context.stopping.run_until_cancelled(requests.recv()).await {
-            let accounts = self.clone();
-            context.tasks.spawn(async move {
-                let shared = &accounts.0;
-                let queue = &shared.graph_calls.profiles;
-                accounts
-                    .repeat_calls(queue, &shared.profile_looks, &entry, || accounts.look_once(&entry))
-                    .await;
-            });
-        }
+        self.serve_requests(&mut requests, |accounts, entry| async move {
+            let (queue, bound) = (&accounts.0.graph_calls.profiles, &accounts.0.profile_looks);
+            accounts.repeat_calls(queue, bound, &entry, || accounts.look_once(&entry)).await;
+        })
+        .await;
     }
 
     /// Asks WhatsApp for an account's own number, and records what is new. Returns `false` when that failed.

@@ -81,7 +81,7 @@ impl AccountRegistry {
         command: AccountCommand,
         claim: Option<KeyClaim>,
     ) -> ExecutedCommand {
-        self.run_command(entry, command, CommandRecords { claim, trail: None }).await
+        self.execute_recorded(entry, command, claim, None).await
     }
 
     /// Has an account carry out a command whose commit leaves an entry in the audit log, unless it is refused.
@@ -94,8 +94,7 @@ impl AccountRegistry {
         command: AccountCommand,
         trail: AuditEntry,
     ) -> ExecutedCommand {
-        let records = CommandRecords { claim: None, trail: Some(Box::new(trail)) };
-        self.run_command(entry, command, records).await
+        self.execute_recorded(entry, command, None, Some(trail)).await
     }
 
     /// Has an account carry out a command whose commit leaves an entry in the audit log and is recorded under a key.

@@ -58,17 +58,11 @@ impl AccountRegistry {
 
     /// Looks at the lists of the accounts for which that is asked, until shutdown.
     pub(super) async fn keep_syncing_templates(&self, mut requests: LookRequests) {
-        let context = self.context();
-        while let Some(Some(entry)) = context.stopping.run_until_cancelled(requests.recv()).await {
-            let accounts = self.clone();
-            context.tasks.spawn(async move {
-                let shared = &accounts.0;
-                let queue = &shared.graph_calls.templates;
-                accounts
-                    .repeat_calls(queue, &shared.template_calls, &entry, || accounts.look_at_list(&entry))
-                    .await;
-            });
-        }
+        self.serve_requests(&mut requests, |accounts, entry| async move {
+            let (queue, bound) = (&accounts.0.graph_calls.templates, &accounts.0.template_calls);
+            accounts.repeat_calls(queue, bound, &entry, || accounts.look_at_list(&entry)).await;
+        })
+        .await;
     }
 
     /// Looks at an account's list, if it has one. Returns `false` when that failed.

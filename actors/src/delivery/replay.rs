@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use kabar_core::clock::Clock;
 use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::delivery::Delivery;
 use kabar_core::domain::page::{DeliveryFilter, DeliveryQuery, RowPage};
@@ -15,7 +16,7 @@ use super::dispatcher::DeliveryDispatcher;
 use super::webhook_forms;
 use super::worker::build_delivery;
 use crate::account::AccountEntry;
-use crate::audit::audit_entry;
+use crate::audit::AuditedChanges;
 use crate::error::AccountError;
 use crate::idempotency::KeyClaim;
 
@@ -46,19 +47,13 @@ fn unread(error: &StoreError) -> AccountError {
     AccountError::from_store(error, "deliveries not read")
 }
 
-impl DeliveryDispatcher {
-    /// Returns a store whose writes leave an entry about a change that happens now.
-    fn audited(
-        &self,
-        origin: &AuditOrigin,
-        organisation: OrganisationId,
-        action: AuditAction,
-        target: AuditTarget,
-    ) -> Store {
-        let entry = audit_entry(&self.0.context.clock, origin, Some(organisation), action, target);
-        self.0.context.store.with_audit(&entry)
+impl AuditedChanges for DeliveryDispatcher {
+    fn clock_and_store(&self) -> (&Clock, &Store) {
+        (&self.0.context.clock, &self.0.context.store)
     }
+}
 
+impl DeliveryDispatcher {
     /// Reads a page of a tenant's deliveries, newest first.
     ///
     /// # Errors
@@ -101,7 +96,7 @@ impl DeliveryDispatcher {
         replayed.reopen_at(now);
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
         let target = AuditTarget::one(AuditTargetKind::Delivery, &id);
-        let store = self.audited(origin, organisation, AuditAction::DeliveryReplayed, target);
+        let store = self.audited(origin, Some(organisation), AuditAction::DeliveryReplayed, target);
         let reopened = store.reopen_deliveries(organisation, &[id], now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
@@ -132,7 +127,8 @@ impl DeliveryDispatcher {
             (ReplayedDeliveries { enqueued: ids.len(), capped }, self.0.context.clock.read_now());
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
         let target = AuditTarget::one(AuditTargetKind::Subscription, &named.id);
-        let store = self.audited(origin, filter.organisation_id, AuditAction::DeliveriesReplayed, target);
+        let store =
+            self.audited(origin, Some(filter.organisation_id), AuditAction::DeliveriesReplayed, target);
         let reopened = store.reopen_deliveries(filter.organisation_id, &ids, now, answer.as_ref()).await;
         let reopened = reopened.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {
@@ -214,7 +210,8 @@ impl DeliveryDispatcher {
         let replayed = ReplayedLog { enqueued: deliveries.len(), capped, last_sequence };
         let answer = claim.as_ref().map(|claim| claim.build_record(&replayed, now));
         let target = AuditTarget::one(AuditTargetKind::Subscription, &id);
-        let store = self.audited(origin, account.organisation_id, AuditAction::SubscriptionReplayed, target);
+        let store =
+            self.audited(origin, Some(account.organisation_id), AuditAction::SubscriptionReplayed, target);
         let written = store.replay_deliveries(&deliveries, &bodies, answer.as_ref()).await;
         written.map_err(|error| unread(&error))?;
         if let Some(claim) = &claim {

@@ -14,6 +14,7 @@ use kabar_core::ids::{PluginId, RunId};
 use super::directory::SubscriberDirectory;
 use super::plugin_versions::unread;
 use super::plugins::unwritten;
+use crate::audit::AuditedChanges;
 use crate::error::AccountError;
 
 /// Runs that are opened in one write.
@@ -95,7 +96,7 @@ impl SubscriberDirectory {
         let Some((found, _)) = self.find_run(plugin.id, id).await? else { return Ok(None) };
         let target = AuditTarget::one(AuditTargetKind::PluginRun, &id);
         let action = AuditAction::PluginRunReplayed;
-        let store = self.registry.audited(origin, plugin.organisation_id, action, target);
+        let store = self.registry.audited(origin, Some(plugin.organisation_id), action, target);
         let opened = store.reopen_run(plugin.id, id, self.registry.0.clock.read_now()).await;
         opened.map_err(|error| unwritten(&error))?;
         self.bring_runs(plugin.id, found.delivery.account).await?;
@@ -118,7 +119,7 @@ impl SubscriberDirectory {
         let now = self.registry.0.clock.read_now();
         let target = AuditTarget::one(AuditTargetKind::Plugin, &plugin.id);
         let action = AuditAction::PluginReplayed;
-        let store = self.registry.audited(origin, plugin.organisation_id, action, target);
+        let store = self.registry.audited(origin, Some(plugin.organisation_id), action, target);
         let oldest = now.minus_duration(KEPT).plus_duration(MARGIN);
         let oldest = store.first_event_since(account, oldest).await.map_err(|error| unread(&error))?;
         let mut next = match from {

@@ -11,6 +11,7 @@ use kabar_core::store::StoreError;
 use super::directory::SubscriberDirectory;
 use super::errors::PluginError;
 use super::plugins::unwritten;
+use crate::audit::AuditedChanges;
 use crate::audit::audit_entry;
 use crate::error::AccountError;
 
@@ -100,7 +101,7 @@ impl SubscriberDirectory {
         };
         let target = AuditTarget::one(AuditTargetKind::PluginVersion, &version);
         let action = AuditAction::PluginVersionActivated;
-        let store = self.registry.audited(origin, organisation, action, target);
+        let store = self.registry.audited(origin, Some(organisation), action, target);
         self.change_plugin(organisation, id, &store, decide).await
     }
 

@@ -22,6 +22,7 @@ use kabar_core::store::{DeliveryWork, Store, StoreError};
 use super::directory::SubscriberDirectory;
 use super::errors::PluginError;
 use super::registry::plugin_of;
+use crate::audit::AuditedChanges;
 use crate::error::AccountError;
 use crate::retry::DECISIONS_MAX;
 
@@ -160,7 +161,7 @@ impl SubscriberDirectory {
             row_version: RowVersion::FIRST,
         });
         let target = AuditTarget::one(AuditTargetKind::Plugin, &plugin.id);
-        let store = self.registry.audited(origin, organisation_id, AuditAction::PluginCreated, target);
+        let store = self.registry.audited(origin, Some(organisation_id), AuditAction::PluginCreated, target);
         store.insert_plugin(&plugin).await.map_err(|error| unwritten(&error))?;
         self.registry.publish_plugin(&plugin);
         Ok(plugin)
@@ -187,7 +188,7 @@ impl SubscriberDirectory {
         };
         let _turn = self.registry.lock_writing().await;
         let target = AuditTarget::one(AuditTargetKind::Plugin, &id);
-        let store = self.registry.audited(origin, organisation, AuditAction::PluginUpdated, target);
+        let store = self.registry.audited(origin, Some(organisation), AuditAction::PluginUpdated, target);
         self.change_plugin(organisation, id, &store, decide).await
     }
 
@@ -245,7 +246,7 @@ impl SubscriberDirectory {
         let _turn = self.registry.lock_writing().await;
         self.find_plugin(organisation, id).ok_or(PluginError::NotFound)?;
         let target = AuditTarget::one(AuditTargetKind::Plugin, &id);
-        let store = self.registry.audited(origin, organisation, AuditAction::PluginDeleted, target);
+        let store = self.registry.audited(origin, Some(organisation), AuditAction::PluginDeleted, target);
         let deleted = store.delete_plugin(id, self.registry.0.clock.read_now()).await;
         deleted.map_err(|error| unwritten(&error))?;
         self.registry.retire_subscriber(SubscriberId::Hook(id));
@@ -265,7 +266,8 @@ impl SubscriberDirectory {
         let health = PluginHealth::forbidden_since(self.registry.0.clock.read_now(), reason);
         let found = self.registry.find_any_plugin(id).ok_or(PluginError::NotFound)?;
         let target = AuditTarget::one(AuditTargetKind::Plugin, &id);
-        let store = self.registry.audited(origin, found.organisation_id, AuditAction::PluginDisabled, target);
+        let store =
+            self.registry.audited(origin, Some(found.organisation_id), AuditAction::PluginDisabled, target);
         self.registry.set_plugin_health(id, health, &store).await?.ok_or(PluginError::NotFound)
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kabar_core::clock::Clock;
-use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget};
 use kabar_core::domain::plugin::Plugin;
 use kabar_core::domain::subscriber::{Subscriber, SubscriberId};
 use kabar_core::domain::subscription::Subscription;
@@ -21,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::listener::SubscriberListener;
 use super::snapshot::SubscriberSnapshot;
-use crate::audit::audit_entry;
+use crate::audit::AuditedChanges;
 use crate::error::AccountError;
 
 pub(super) struct RegistryState {
@@ -37,6 +36,12 @@ pub(super) struct RegistryState {
 /// Handle to all subscribers of this server. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SubscriberRegistry(pub(super) Arc<RegistryState>);
+
+impl AuditedChanges for SubscriberRegistry {
+    fn clock_and_store(&self) -> (&Clock, &Store) {
+        (&self.0.clock, &self.0.store)
+    }
+}
 
 impl SubscriberRegistry {
     /// Loads the subscribers.
@@ -68,17 +73,6 @@ impl SubscriberRegistry {
     /// Waits for this writer's turn, and returns the source of new ids.
     pub(crate) async fn lock_writing(&self) -> MutexGuard<'_, MonotonicIds<StdRng>> {
         self.0.writing.lock().await
-    }
-
-    /// Returns a store whose writes leave an entry about a change that happens now.
-    pub(super) fn audited(
-        &self,
-        origin: &AuditOrigin,
-        organisation: OrganisationId,
-        action: AuditAction,
-        target: AuditTarget,
-    ) -> Store {
-        self.0.store.with_audit(&audit_entry(&self.0.clock, origin, Some(organisation), action, target))
     }
 
     /// Finds a tenant's webhook subscription.

@@ -15,6 +15,7 @@ use kabar_core::store::DeliveryWork;
 use super::directory::SubscriberDirectory;
 use super::errors::SubscriptionError;
 use super::webhooks::{SubscriptionPatch, fresh_secret, unwritten};
+use crate::audit::AuditedChanges;
 use crate::error::AccountError;
 use crate::idempotency::KeyClaim;
 use crate::retry::DECISIONS_MAX;
@@ -53,7 +54,7 @@ impl SubscriberDirectory {
         let _turn = self.registry.lock_writing().await;
         let target = AuditTarget::one(AuditTargetKind::Subscription, &id);
         let action = AuditAction::SubscriptionUpdated;
-        let store = self.registry.audited(origin, organisation, action, target);
+        let store = self.registry.audited(origin, Some(organisation), action, target);
         let mut found = self.find_subscription(organisation, id).ok_or(SubscriptionError::NotFound)?;
         for _ in 0..DECISIONS_MAX {
             if let Some(row) = self.registry.write_webhook(patch.clone().apply(&found), &store).await? {
@@ -101,7 +102,7 @@ impl SubscriberDirectory {
             row.updated_at = now.max(row.updated_at);
             let row = Arc::new(row);
             let answer = claim.as_ref().map(|claim| claim.build_record(&row, now));
-            let store = self.registry.audited(origin, organisation, action, target);
+            let store = self.registry.audited(origin, Some(organisation), action, target);
             let written =
                 store.insert_signing_secret(Subscription::clone(&row), until, answer.as_ref()).await;
             if let Some(row) = written.map_err(|error| unwritten(&error))?.map(Arc::new) {

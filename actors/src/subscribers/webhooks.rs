@@ -19,6 +19,7 @@ use rand::RngExt as _;
 use super::directory::SubscriberDirectory;
 use super::errors::SubscriptionError;
 use super::registry::subscription_of;
+use crate::audit::AuditedChanges;
 use crate::error::AccountError;
 use crate::idempotency::KeyClaim;
 
@@ -127,7 +128,7 @@ impl SubscriberDirectory {
         let answer = claim.as_ref().map(|claim| claim.build_record(&subscription, now));
         let target = AuditTarget::one(AuditTargetKind::Subscription, &subscription.id);
         let action = AuditAction::SubscriptionCreated;
-        let store = self.registry.audited(origin, organisation_id, action, target);
+        let store = self.registry.audited(origin, Some(organisation_id), action, target);
         let inserted = store.insert_subscription(&subscription, answer.as_ref()).await;
         inserted.map_err(|error| unwritten(&error))?;
         if let Some(claim) = &claim {
@@ -154,7 +155,7 @@ impl SubscriberDirectory {
         self.find_subscription(organisation, id).ok_or(SubscriptionError::NotFound)?;
         let target = AuditTarget::one(AuditTargetKind::Subscription, &id);
         let action = AuditAction::SubscriptionDeleted;
-        let store = self.registry.audited(origin, organisation, action, target);
+        let store = self.registry.audited(origin, Some(organisation), action, target);
         let deleted = store.delete_subscription(id, self.registry.0.clock.read_now()).await;
         deleted.map_err(|error| unwritten(&error))?;
         self.registry.retire_subscriber(SubscriberId::Webhook(id));

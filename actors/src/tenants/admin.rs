@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kabar_core::clock::Clock;
 use kabar_core::domain::account::{Account, AccountProfile, AccountStatus, PhoneNumberId, Secret};
 use kabar_core::domain::audit::{AuditAction, AuditOrigin, AuditTarget, AuditTargetKind};
 use kabar_core::domain::organisation::{ApiKey, Organisation, PriceTier, RateLimits, User};
@@ -19,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{DirectorySnapshot, OrganisationEntry, TenantDirectory};
 use crate::account::AccountEntry;
-use crate::audit::audit_entry;
+use crate::audit::AuditedChanges;
 use crate::error::AccountError;
 use crate::retry::DECISIONS_MAX;
 
@@ -109,6 +110,12 @@ pub(super) fn unwritten(error: &StoreError) -> AccountError {
     AccountError::from_store(error, "directory not written")
 }
 
+impl AuditedChanges for TenantDirectory {
+    fn clock_and_store(&self) -> (&Clock, &Store) {
+        (&self.0.clock, &self.0.store)
+    }
+}
+
 impl TenantDirectory {
     /// Puts a tenant's changed row in force. The work of one that goes on after it was suspended is taken up.
     pub(super) fn put_organisation(&self, entry: &OrganisationEntry, row: Arc<Organisation>) {
@@ -138,17 +145,6 @@ impl TenantDirectory {
             standing.note_change();
         }
         changed
-    }
-
-    /// Returns a store whose next write leaves an entry about a change that happens now.
-    pub(super) fn audited(
-        &self,
-        origin: &AuditOrigin,
-        organisation: Option<OrganisationId>,
-        action: AuditAction,
-        target: AuditTarget,
-    ) -> Store {
-        self.0.store.with_audit(&audit_entry(&self.0.clock, origin, organisation, action, target))
     }
 
     /// Creates a tenant.

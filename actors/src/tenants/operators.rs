@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::admin::unwritten;
 use super::last_use::LastUse;
 use super::{AuthFailure, DirectorySnapshot, TenantDirectory};
+use crate::audit::AuditedChanges;
 use crate::error::AccountError;
 
 /// Random bytes of a token; 43 characters of base64url.
