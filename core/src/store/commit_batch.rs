@@ -270,19 +270,19 @@ async fn write_commits(
         return Ok(HashSet::new());
     }
     let fence: Vec<FenceRow> = commits.iter().map(|commit| FenceRow::from(*commit)).collect();
-    let fence = json_array(&fence)?;
     if writer.dialect() == Dialect::Postgres {
         let rows = BatchRows::from_commits(commits.iter().copied(), keys)?;
         let (statements, rows): (Vec<_>, Vec<_>) = rows.to_statements(Dialect::Postgres)?.into_iter().unzip();
-        let passed =
-            read_account_numbers(&writer.run_fenced(&account::FENCE, &statements, fence, rows).await?)?;
+        let passed = read_account_numbers(
+            &writer.run_fenced(&account::FENCE, &statements, json_array(&fence)?, rows).await?,
+        )?;
         BatchRows::from_commits(passing_commits(commits, &passed), keys)?.write_accounts(writer).await?;
         return Ok(passed);
     }
-    if write_at_once(writer, commits, fence.clone(), keys).await? {
+    if write_at_once(writer, commits, json_array(&fence)?, keys).await? {
         return Ok(commits.iter().map(|commit| commit.account_number).collect());
     }
-    let passed = read_account_numbers(&writer.run_bulk(&account::FENCE, fence).await?)?;
+    let passed = read_account_numbers(&writer.run_bulk(&account::FENCE, json_array(&fence)?).await?)?;
     let rows = BatchRows::from_commits(passing_commits(commits, &passed), keys)?;
     for (statement, rows) in rows.to_statements(Dialect::Sqlite)? {
         writer.run_bulk(statement, rows).await?;

@@ -26,7 +26,9 @@ pub(super) enum ErrorForm {
 impl ErrorForm {
     /// Returns the form that a request asks for.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
-        let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+        // Most requests say `*/*`, which is too short to name it.
+        let lines = headers.get_all(ACCEPT).iter().filter(|line| line.len() >= PROBLEM_JSON.len());
+        let lines = lines.filter_map(|line| line.to_str().ok());
         let asks = lines.flat_map(|line| line.split(',')).any(|item| {
             let (kind, weight) = weight_of_item(item);
             weight > 0 && kind.eq_ignore_ascii_case("application/problem+json")
