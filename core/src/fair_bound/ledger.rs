@@ -52,7 +52,7 @@ struct QueuedWaiter<W> {
     waiter: W,
 }
 
-/// What one holder has and wants.
+/// Permits that one holder has, and the callers that want more.
 #[derive(Debug)]
 struct HolderAccount<W> {
     held: usize,

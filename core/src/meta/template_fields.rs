@@ -1,4 +1,4 @@
-//! What Meta tells about templates: in webhooks, and in its list.
+//! Statements of Meta's about templates: in webhooks, and in its list.
 //!
 //! Invariant: a text that names no template is no statement. Words are bounded, and components are kept as Meta wrote them.
 

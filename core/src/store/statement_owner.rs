@@ -10,7 +10,7 @@ use crate::domain::subscriber::SubscriberId;
 use crate::fair_bound::PermitHolder;
 use crate::ids::{OrganisationId, PluginId, SubscriptionId};
 
-/// What a statement is about.
+/// Owner of the rows that a statement is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum StatementOwner {
     /// The server itself.

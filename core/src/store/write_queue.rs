@@ -24,7 +24,7 @@ const BATCH_ROWS: usize = 2048;
 
 /// A job of the writer.
 pub(super) struct WriteJob {
-    /// What to write.
+    /// The writes.
     pub(super) work: WriteWork,
     /// Gets the outcome.
     pub(super) reply: oneshot::Sender<Result<Vec<EngineRow>, StoreError>>,

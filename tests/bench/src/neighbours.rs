@@ -1,4 +1,4 @@
-//! What strangers, and one tenant, cost another tenant of the server: by connections without a key; by searches, held
+//! Costs of strangers, and of one tenant, to another tenant of the server: by connections without a key; by searches, held
 //! polls, uploads, and webhooks to a receiver that does not answer.
 //!
 //! Invariants: the quiet tenant asks at a fixed rate, and does the same alone and beside each neighbour; alone and

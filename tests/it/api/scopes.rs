@@ -119,7 +119,7 @@ async fn named_tokens_do_what_their_scopes_say() {
     let error = manager.post(&keys, &body).await.refused(403, "insufficient_scope");
     assert!(text(&error["message"]).contains("secrets"), "{error}");
     let key = keeper.post(&keys, &body).await.is(201).data();
-    // A key is revoked by whoever may change things.
+    // A key is revoked by every token that may change things.
     changer.delete(&format!("/admin/v1/api_keys/{}", text(&key["id"]))).await.is(204);
     let account =
         json!({"phone_number_id": "987654321", "phone_number": "+6281200000009", "access_token": "x"});

@@ -36,7 +36,7 @@ pub(crate) struct AuditEntryBody {
     pub(crate) actor: PrincipalBody,
     /// Kind of the change, such as `api_key.created`. The list is open.
     pub(crate) action: TextValue<AuditAction>,
-    /// What was changed.
+    /// Resource that was changed.
     pub(crate) target: AuditTargetBody,
     /// Address of the client; null where it is unknown, and for tenants on changes by an operator.
     pub(crate) ip: Option<TextValue<IpAddr>>,
@@ -44,7 +44,7 @@ pub(crate) struct AuditEntryBody {
     pub(crate) request_id: Option<TextValue<Arc<str>>>,
 }
 
-/// What an entry is about.
+/// Resource that an entry is about.
 #[derive(Debug, Clone, Object)]
 #[oai(rename = "AuditTarget")]
 pub(crate) struct AuditTargetBody {

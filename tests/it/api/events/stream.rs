@@ -109,7 +109,7 @@ async fn many_listen_and_a_wake_up_costs_one_read_for_all() {
     }
     let all = server.statements_of(async || heard_by(&mut streams).await).await;
     assert!(all <= alone + 1, "{alone} {all}");
-    // Nobody asks the database while there is nothing new. After a minute the use of the key is written.
+    // The database is not asked while there is nothing new. After a minute the use of the key is written.
     let quiet = async || {
         for _ in 0..3 {
             server.clock.advance_manual(Duration::from_secs(15));
